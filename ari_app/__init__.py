@@ -1,0 +1,1 @@
+"""The PBX side of asterisk-whatsapp: a Stasis application of Asterisk."""

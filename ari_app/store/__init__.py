@@ -1,0 +1,1 @@
+"""SQL of the Stasis application, one module per subject."""

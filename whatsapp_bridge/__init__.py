@@ -1,0 +1,1 @@
+"""The Meta side of asterisk-whatsapp: webhooks, Graph API, WebRTC, and the media websocket of Asterisk."""

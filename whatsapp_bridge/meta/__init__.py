@@ -1,0 +1,1 @@
+"""Meta's side of the bridge: webhooks in, Graph API out."""

@@ -1,0 +1,170 @@
+"""The bridge's SQL: schema `whatsapp`."""
+
+import hashlib
+import json
+import logging
+import uuid
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import asyncpg
+
+from whatsapp_bridge.meta.payloads import Connect, ReceivedEvent, Terminate
+from whatsapp_bridge.meta.webhook import StoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+#: A statement that takes longer finds the database away; Meta's webhook cannot wait longer either, s.
+COMMAND_TIMEOUT = 5.0
+
+EndedBy = Literal["user", "pbx", "system"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A business number that is served here."""
+
+    phone_number_id: str
+    display_number: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a call ended."""
+
+    by: EndedBy
+    reason: str
+    cause: int = 16
+    "Q.850 cause for the PBX's side."
+
+
+class Store:
+    """A pool of connections, as an async context manager."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._pool: asyncpg.Pool | None = None
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(
+            self._dsn, min_size=1, max_size=8, timeout=COMMAND_TIMEOUT, command_timeout=COMMAND_TIMEOUT
+        )
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            await self._pool.close()
+            self._pool = None
+
+    async def number(self, phone_number_id: str) -> Number | None:
+        row = await self._db.fetchrow(
+            "SELECT phone_number_id, display_number, name FROM whatsapp.numbers WHERE phone_number_id = $1",
+            phone_number_id,
+        )
+        return Number(**row) if row else None
+
+    async def is_ours(self, phone_number_id: str) -> bool:
+        """Whether webhooks for this number are for us. Raises StoreUnavailable."""
+        try:
+            return await self.number(phone_number_id) is not None
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    async def add_event(self, received: ReceivedEvent) -> bool:
+        """Store an event unless it is there already, and tell which. Raises StoreUnavailable."""
+        try:
+            inserted = await self._db.fetchval(
+                """INSERT INTO whatsapp.webhook_events (key, kind, meta_call_id, body)
+                   VALUES ($1, $2, $3, $4) ON CONFLICT (key) DO NOTHING RETURNING true""",
+                hashlib.sha256(received.key.encode()).hexdigest(),
+                received.kind,
+                received.event.call_id,
+                json.dumps(received.body),
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return bool(inserted)
+
+    async def has_event(self, meta_call_id: str, kind: str) -> bool:
+        found = await self._db.fetchval(
+            "SELECT EXISTS (SELECT FROM whatsapp.webhook_events WHERE meta_call_id = $1 AND kind = $2)",
+            meta_call_id,
+            kind,
+        )
+        return bool(found)
+
+    async def add_call(self, call: Connect, linkedid: str | None) -> uuid.UUID:
+        """A call was received; its row exists before anything is done about it."""
+        call_id = uuid.uuid4()
+        await self._db.execute(
+            """INSERT INTO whatsapp.calls (id, meta_call_id, phone_number_id, direction, user_id, user_number,
+                                           user_name, payload, linkedid, received_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now())""",
+            call_id,
+            call.call_id,
+            call.phone_number_id,
+            call.direction,
+            call.user.id,
+            call.user.number,
+            call.user.name or None,
+            call.payload or None,
+            linkedid,
+        )
+        return call_id
+
+    async def pre_accepted(self, call: uuid.UUID) -> None:
+        await self._db.execute("UPDATE whatsapp.calls SET pre_accepted_at = now() WHERE id = $1", call)
+
+    async def ringing(self, call: uuid.UUID) -> None:
+        await self._db.execute(
+            "UPDATE whatsapp.calls SET state = 'ringing' WHERE id = $1 AND state = 'received'", call
+        )
+
+    async def connected(self, call: uuid.UUID) -> None:
+        await self._db.execute(
+            "UPDATE whatsapp.calls SET state = 'connected', accepted_at = now() WHERE id = $1 AND state <> 'ended'",
+            call,
+        )
+
+    async def ended(self, call: uuid.UUID, ending: Ending) -> None:
+        await self._db.execute(
+            """UPDATE whatsapp.calls
+                  SET state = 'ended', ended_at = now(), ended_by = $2, reason = $3, hangup_cause = $4
+                WHERE id = $1 AND state <> 'ended'""",
+            call,
+            ending.by,
+            ending.reason,
+            ending.cause,
+        )
+
+    async def terminated(self, event: Terminate) -> None:
+        """Keep what Meta says about a call that is over; also later than our own end of it."""
+        await self._db.execute(
+            """UPDATE whatsapp.calls
+                  SET meta_status = $2, meta_start = $3, meta_end = $4, meta_duration = $5,
+                      meta_error_code = $6, meta_error_text = $7
+                WHERE meta_call_id = $1""",
+            event.call_id,
+            event.status,
+            event.start,
+            event.end,
+            event.duration,
+            event.error.code if event.error else None,
+            event.error.text if event.error else None,
+        )
+
+    async def unended(self) -> list[tuple[uuid.UUID, str, str]]:
+        """Calls that a predecessor left: id, phone number id, Meta's call id."""
+        rows = await self._db.fetch(
+            "SELECT id, phone_number_id, meta_call_id FROM whatsapp.calls WHERE state <> 'ended'"
+        )
+        return [(row["id"], row["phone_number_id"], row["meta_call_id"]) for row in rows]
+
+    @property
+    def _db(self) -> "asyncpg.Pool[Any]":
+        assert self._pool is not None, "Store is used outside its context"
+        return self._pool
