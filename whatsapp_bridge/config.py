@@ -5,7 +5,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 HostPort = Annotated[str, StringConstraints(pattern=r"^[^:\s]+:[0-9]{1,5}$|^\[[0-9a-fA-F:]+\]:[0-9]{1,5}$")]
 
@@ -72,7 +80,7 @@ class Config(BaseModel):
 
     postgres: PostgresConfig
     ari: AriConfig
-    bridge: BridgeConfig = BridgeConfig()
+    bridge: BridgeConfig = Field(default_factory=lambda: BridgeConfig.model_validate({}))
     meta: MetaConfig
 
     @classmethod

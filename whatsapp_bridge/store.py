@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 import asyncpg
 
-from whatsapp_bridge.meta.payloads import Connect, ReceivedEvent, Terminate
+from whatsapp_bridge.meta.payloads import Connect, ReceivedEvent, Terminate, read_call
 from whatsapp_bridge.meta.webhook import StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class Ending:
     reason: str
     cause: int = 16
     "Q.850 cause for the PBX's side."
+    meta_knows: bool = False
+    "Meta ended the call itself and need not be told."
 
 
 class Store:
@@ -89,17 +91,19 @@ class Store:
             raise StoreUnavailable(str(error)) from error
         return bool(inserted)
 
-    async def has_event(self, meta_call_id: str, kind: str) -> bool:
-        found = await self._db.fetchval(
-            "SELECT EXISTS (SELECT FROM whatsapp.webhook_events WHERE meta_call_id = $1 AND kind = $2)",
-            meta_call_id,
-            kind,
+    async def early_terminate(self, call: Connect) -> Terminate | None:
+        """The terminate of this call, if it came before the connect."""
+        body = await self._db.fetchval(
+            "SELECT body FROM whatsapp.webhook_events WHERE meta_call_id = $1 AND kind = 'terminate'", call.call_id
         )
-        return bool(found)
+        if body is None:
+            return None
+        value = json.loads(body)
+        event = read_call(value, call.phone_number_id, value["calls"][0]).event
+        return event if isinstance(event, Terminate) else None
 
-    async def add_call(self, call: Connect, linkedid: str | None) -> uuid.UUID:
+    async def add_call(self, call_id: uuid.UUID, call: Connect, linkedid: str | None) -> None:
         """A call was received; its row exists before anything is done about it."""
-        call_id = uuid.uuid4()
         await self._db.execute(
             """INSERT INTO whatsapp.calls (id, meta_call_id, phone_number_id, direction, user_id, user_number,
                                            user_name, payload, linkedid, received_at)
@@ -114,15 +118,12 @@ class Store:
             call.payload or None,
             linkedid,
         )
-        return call_id
 
     async def pre_accepted(self, call: uuid.UUID) -> None:
         await self._db.execute("UPDATE whatsapp.calls SET pre_accepted_at = now() WHERE id = $1", call)
 
     async def ringing(self, call: uuid.UUID) -> None:
-        await self._db.execute(
-            "UPDATE whatsapp.calls SET state = 'ringing' WHERE id = $1 AND state = 'received'", call
-        )
+        await self._db.execute("UPDATE whatsapp.calls SET state = 'ringing' WHERE id = $1 AND state = 'received'", call)
 
     async def connected(self, call: uuid.UUID) -> None:
         await self._db.execute(

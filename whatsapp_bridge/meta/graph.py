@@ -1,8 +1,8 @@
 """Client of Meta's Graph API, the part that steers calls.
 
-    GraphError
-    ├── GraphUnavailable    no answer: network, time-out, or a 5xx after the retry
-    └── GraphRefused        Meta said no; carries HTTP status, code and Meta's words
+GraphError
+├── GraphUnavailable    no answer: network, time-out, or a 5xx after the retry
+└── GraphRefused        Meta said no; carries HTTP status, code and Meta's words
 """
 
 import asyncio

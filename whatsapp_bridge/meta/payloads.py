@@ -20,7 +20,7 @@ MAX_PAYLOAD = 512
 Direction = Literal["inbound", "outbound"]
 
 
-class MalformedEvent(ValueError):  # noqa: N818 - it is what Meta sent, not what we did
+class MalformedEvent(ValueError):
     """An event of a webhook cannot be used; the message says what is wrong with it."""
 
 
@@ -191,9 +191,7 @@ def read_status(value: dict[str, Any], number_id: str, entry: object) -> Receive
 def _connect(call: _Call, number_id: str, contacts: list[_Contact]) -> Connect:
     if call.session is None:
         raise MalformedEvent(f"connect of call {call.id[:40]} without a session")
-    outbound = call.direction == "BUSINESS_INITIATED" or (
-        not call.direction and call.session.sdp_type == "answer"
-    )
+    outbound = call.direction == "BUSINESS_INITIATED" or (not call.direction and call.session.sdp_type == "answer")
     contact = contacts[0] if contacts else _Contact()
     number = _digits(call.to if outbound else call.from_) or _digits(contact.wa_id)
     name = clean(contact.profile.name or contact.profile.username, MAX_NAME)

@@ -33,7 +33,7 @@ Store = Callable[[ReceivedEvent], Awaitable[bool]]
 """Stores an event and tells whether it was new."""
 
 
-class StoreUnavailable(Exception):  # noqa: N818 - a state of affairs, reported to Meta as 503
+class StoreUnavailable(Exception):
     """Events cannot be stored now; Meta is asked to deliver again."""
 
 

@@ -93,7 +93,7 @@ class Peer:
         self._public_address = public_address
         self._ice = IceConnection(address)
         self._certificate: RTCCertificate = RTCCertificate.generateCertificate()
-        self._dtls = RTCDtlsTransport(cast(RTCIceTransport, _DtlsOverIce(self._ice)), [self._certificate])
+        self._dtls = RTCDtlsTransport(cast("RTCIceTransport", _DtlsOverIce(self._ice)), [self._certificate])
         self._rx: pylibsrtp.Session | None = None
         self._tx: pylibsrtp.Session | None = None
         self._transport: asyncio.DatagramTransport | None = None

@@ -2,9 +2,9 @@
 
 `chan_websocket` takes one frame from its queue every 20 ms and its queue never drains by itself: whatever is sent
 too early is heard late for the rest of the call (25 frames at once: half a second, for good; measured on
-Asterisk 22.10). So the queue is kept short from here. Frames go on the moment they arrive, and a model of Asterisk's queue
-tells how many stand there. What counts as delay is the *smallest* depth of the last while: jitter makes the
-depth swing, only a standing queue is delay.
+Asterisk 22.10). So the queue is kept short from here. Frames go on the moment they arrive, and a model of
+Asterisk's queue tells how many stand there. What counts as delay is the *smallest* depth of the last while:
+jitter makes the depth swing, only a standing queue is delay.
 """
 
 from collections import deque

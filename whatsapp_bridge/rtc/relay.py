@@ -198,9 +198,7 @@ class Relay:
             case "DTMF_END":
                 self.send_digit(str(event.get("digit", "")), int(event.get("duration_ms") or 100))
             case "STATUS":
-                self.playout.observe(
-                    int(event.get("queue_length") or 0), self.playout.sent - self._sent_at_status
-                )
+                self.playout.observe(int(event.get("queue_length") or 0), self.playout.sent - self._sent_at_status)
             case "MEDIA_XOFF":
                 logger.warning("Asterisk's media queue is full: it does not play what the user says")
 
@@ -208,9 +206,7 @@ class Relay:
         resumed = now - self._last_sent >= QUIET_TIME
         self._advance(now, resumed)
         self._peer.send(
-            RtpPacket(
-                self._opus, resumed, self._sequence, self._timestamp, self._peer.ssrc, payload
-            ).serialize()
+            RtpPacket(self._opus, resumed, self._sequence, self._timestamp, self._peer.ssrc, payload).serialize()
         )
 
     def _advance(self, now: float, resumed: bool) -> None:
@@ -266,4 +262,3 @@ class Relay:
         item += b"\0" * (4 - len(item) % 4)
         description = struct.pack("!BBHL", 0x81, 202, 1 + len(item) // 4, self._peer.ssrc) + item
         self._peer.send_rtcp(report + description)
-

@@ -1,9 +1,9 @@
 """Session descriptions between Meta and us: read Meta's, write ours.
 
-Ours is written from scratch rather than by a WebRTC stack, since Meta is narrow in what it takes: exactly one
-audio section, one sha-256 fingerprint (aiortc would put three), no `ice-lite`, 20 ms, one SSRC, and the very same string in `pre_accept`
-and `accept`. Meta's is read with tolerance: attributes at session or media level, LF or CRLF, `=` inside `ice-pwd` (which
-RFC 8839 does not allow and Meta sends).
+Ours is written from scratch rather than by a WebRTC stack, since Meta is narrow in what it takes: exactly one audio
+section, one sha-256 fingerprint (aiortc would put three), no `ice-lite`, 20 ms, one SSRC, and the very same string in
+`pre_accept` and `accept`. Meta's is read with tolerance: attributes at session or media level, LF or CRLF, `=` inside
+`ice-pwd` (which RFC 8839 does not allow and Meta sends).
 """
 
 import re

@@ -145,14 +145,33 @@ async def test_the_same_event_twice_is_handled_once(served: Receiver) -> None:
 
 
 async def test_one_malformed_call_does_not_spoil_its_neighbours(served: Receiver) -> None:
-    bad: list[Any] = [None, 7, [], {}, connect(session=None), connect("x" * 5000), connect("a b"), {"id": "wacid.Z"}]
+    bad: list[Any] = [
+        None,
+        7,
+        [],
+        {},
+        connect(session=None),
+        connect("x" * 5000),
+        connect("a b"),
+        {"id": "wacid.Z"},
+    ]
     assert await served.post(document(value(*bad, connect("wacid.good")))) == 200
     assert [e.call_id for e in served.handled] == ["wacid.good"]
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"7", b'{"entry": 5}', b'{"entry": [{"changes": [7]}]}', b"[" * 50_000],
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"7",
+        b'{"entry": 5}',
+        b'{"entry": [{"changes": [7]}]}',
+        b"[" * 50_000,
+    ],
 )
 async def test_signed_nonsense_is_taken_and_dropped(served: Receiver, body: bytes) -> None:
     assert await served.post(body) == 200
@@ -180,8 +199,9 @@ async def test_while_the_store_is_away_meta_is_asked_to_come_again(served: Recei
 @pytest.mark.parametrize("place", ["call", "value"])
 async def test_metas_error_is_found_in_either_place(served: Receiver, place: str) -> None:
     errors = [{"code": 138021, "title": "No media", "error_data": {"details": "20 s without media"}}]
-    call = terminate(status=["Failed"], **({"errors": errors} if place == "call" else {}))
-    await served.post(document(value(call, **({"errors": errors} if place == "value" else {}))))
+    call, body = terminate(status=["Failed"]), value()
+    (call if place == "call" else body)["errors"] = errors
+    await served.post(document(body | {"calls": [call]}))
     (event,) = served.handled
     assert isinstance(event, Terminate)
     assert event.status == "FAILED"

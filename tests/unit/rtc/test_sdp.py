@@ -1,5 +1,7 @@
 """Session descriptions: what Meta sends is read, what Meta wants is written."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,10 +67,8 @@ def test_an_unusable_offer_is_refused_with_the_reason(find: str, replace: str, r
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_parser(text: str) -> None:
     for offer in (text, OFFER + text, OFFER.replace("a=mid:audio", text)):
-        try:
+        with contextlib.suppress(sdp.SdpError):
             sdp.parse(offer)
-        except sdp.SdpError:
-            pass
 
 
 def test_the_answer_is_what_meta_takes() -> None:
