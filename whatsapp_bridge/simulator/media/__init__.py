@@ -1,0 +1,1 @@
+"""What a call's sound passes through: ICE-lite, DTLS, SRTP, pacing, Opus, DTMF, recording."""

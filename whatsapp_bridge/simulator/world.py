@@ -1,0 +1,259 @@
+"""Everything that is on Meta's side: numbers, calls, and what the tests arranged."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from .call import Call, Surroundings
+from .config import NumberConfig, SimulatorConfig
+from .errors import GraphError
+from .identity import User, new_call_id
+from .inbound import InboundCall
+from .media.opus import ClipCache, SoundError
+from .media.pacer import Pacer
+from .models import GraphFault, PlaceCall, UserPlan
+from .outbound import OutboundCall
+from .payloads import CallFacts
+from .sdp import judge
+from .tasks import Tasks
+from .webhooks import WebhookSender
+
+_log = logging.getLogger(__name__)
+_KEPT_CALLS = 2_000
+_KEPT_REQUESTS = 10_000
+
+
+class ControlError(Exception):
+    """The control API cannot do what was asked; `status` is HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@dataclass
+class BusinessNumber:
+    """A business number and its switches."""
+
+    config: NumberConfig
+    calling_enabled: bool = True
+    sip_enabled: bool = False
+
+
+class World:
+    """Owns all calls, the webhook sender and the pacer. `start` and `close` belong together."""
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        self.config = config
+        self.numbers = {number.phone_number_id: BusinessNumber(number) for number in config.numbers}
+        self.calls: dict[str, Call] = {}
+        self.users: dict[str, UserPlan] = {}
+        self.requests: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
+        self.graph_faults: list[GraphFault] = []
+        self.clips = ClipCache()
+        self._dialing = asyncio.Lock()
+        self.pacer = Pacer()
+        self.tasks = Tasks()
+        self.sender = WebhookSender(config.webhooks, config.webhook_url, config.app_secret, self.webhooks_changed)
+        self.around = Surroundings(
+            sender=self.sender,
+            pacer=self.pacer,
+            tasks=self.tasks,
+            timers=config.timers,
+            sdp_rules=config.sdp,
+            recordings=config.recordings,
+            writing=asyncio.Semaphore(1),
+        )
+
+    async def start(self) -> None:
+        """Makes the folder for recordings and opens the HTTP session."""
+        await asyncio.to_thread(self.config.recordings.mkdir, parents=True, exist_ok=True)
+        await self.sender.start()
+
+    async def close(self) -> None:
+        """Forgets all calls without a word to the business; waits until sockets are closed."""
+        await self._end_all()
+        await self.sender.close()
+        self.pacer.close()
+
+    async def reset(self) -> None:
+        """Back to the beginning: no calls, no requests, no faults, numbers as configured."""
+        self.sender.forget()
+        await self._end_all()
+        self.calls.clear()
+        self.requests.clear()
+        self.graph_faults.clear()
+        self.users.clear()
+        self.numbers = {number.phone_number_id: BusinessNumber(number) for number in self.config.numbers}
+
+    async def place(self, wanted: PlaceCall) -> InboundCall:
+        """A user calls. Raises ControlError, SoundError, OSError."""
+        number = self._number(wanted.to)
+        if not number.calling_enabled or number.sip_enabled:
+            raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
+        if wanted.hides_number and wanted.user_id is None:
+            raise ControlError(400, "hides_number needs a user_id")
+        behaviour = wanted.behaviour
+        call_id = behaviour.call_id or new_call_id(wanted.from_, number.config.display_number, user_initiated=True)
+        if call_id in self.calls:
+            raise ControlError(409, "there is a call with this id already")
+        facts = CallFacts(
+            id=call_id,
+            number=number.config,
+            user=_user(wanted.from_, wanted),
+            direction="USER_INITIATED",
+            deeplink_payload=wanted.deeplink_payload,
+            cta_payload=wanted.cta_payload,
+            omit_direction=behaviour.omit_direction,
+            error_places=behaviour.error_places,
+            extra=behaviour.extra,
+        )
+        clip, silence = await wanted.play.clip(self.clips), await self.clips.silence()
+        call = InboundCall(self.around, facts, wanted)
+        await call.ring(clip, silence, self.config.media_address)
+        self._add(call)
+        _log.info("call %s: user %s calls %s", call_id[:120], wanted.from_, number.config.display_number)
+        return call
+
+    async def dial(
+        self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
+    ) -> str:
+        """A business calls: the checks of `connect` in Meta's order; the call's id. Raises GraphError."""
+        async with self._dialing:  # two at the same time must not both find the user free
+            return await self._dial(number, body, opaque, extras)
+
+    async def _dial(
+        self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
+    ) -> str:
+        plan = self._callee(body)
+        if not plan.callable:
+            raise GraphError(138001)
+        if not plan.permission:
+            raise GraphError(138006)
+        config = number.config
+        if any(self._is_between(call, config, plan) for call in self.calls.values()):
+            raise GraphError(138003)
+        session = body.get("session")
+        if not isinstance(session, dict) or session.get("sdp_type") != "offer":
+            raise GraphError(100, "session.sdp_type has to be offer")
+        business = judge(session.get("sdp"), "offer", self.config.sdp)
+        facts = CallFacts(
+            id=new_call_id(plan.number, config.display_number, user_initiated=False),
+            number=config,
+            user=_user(plan.number, plan),
+            direction="BUSINESS_INITIATED",
+            omit_direction=plan.behaviour.omit_direction,
+            error_places=plan.behaviour.error_places,
+            extra=plan.behaviour.extra,
+        )
+        call = OutboundCall(self.around, facts, plan, business, str(session["sdp"]))
+        call.opaque, call.extras = opaque, extras
+        try:
+            clip, silence = await plan.play.clip(self.clips), await self.clips.silence()
+            await call.call(clip, silence, self.config.media_address)
+        except (SoundError, OSError) as error:
+            raise GraphError(138004, str(error)) from None
+        self._add(call)
+        _log.info("call %s: %s calls user %s", call.id, config.display_number, plan.number)
+        return call.id
+
+    def call(self, call_id: str) -> Call:
+        """Raises ControlError 404."""
+        try:
+            return self.calls[call_id]
+        except KeyError:
+            raise ControlError(404, f"there is no call {call_id[:120]}") from None
+
+    def number(self, phone_number_id: str) -> BusinessNumber:
+        """Raises ControlError 404."""
+        try:
+            return self.numbers[phone_number_id]
+        except KeyError:
+            raise ControlError(404, f"there is no number {phone_number_id[:60]}") from None
+
+    def take_fault(self, action: str) -> GraphFault | None:
+        """The fault that this request meets, if one was arranged; each use counts it down."""
+        for fault in self.graph_faults:
+            if fault.action in ("*", action):
+                fault.count -= 1
+                if fault.count == 0:
+                    self.graph_faults.remove(fault)
+                return fault
+        return None
+
+    def inbound(self, call_id: object, phone_number_id: str, action: str) -> InboundCall:
+        """The user-initiated call a Graph request names. Raises GraphError."""
+        call = self.any_call(call_id, phone_number_id)
+        if not isinstance(call, InboundCall):
+            raise GraphError(100, f"{action}: the call was not initiated by a user")
+        return call
+
+    def any_call(self, call_id: object, phone_number_id: str) -> Call:
+        """The call a Graph request names. Raises GraphError."""
+        if not isinstance(call_id, str) or not call_id:
+            raise GraphError(100, "call_id is missing or is not a string")
+        call = self.calls.get(call_id)
+        if call is None or call.facts.number.phone_number_id != phone_number_id:
+            raise GraphError(100, f"call_id is not a call of {phone_number_id}")
+        return call
+
+    def webhooks_changed(self) -> None:
+        """A webhook was posted: whoever waits for that looks again."""
+        for call in self.calls.values():
+            call.changed()
+
+    def _callee(self, body: dict[str, Any]) -> UserPlan:
+        to, recipient = body.get("to"), body.get("recipient")
+        digits = to.removeprefix("+") if isinstance(to, str) else ""
+        if digits.isascii() and digits.isdigit() and 3 <= len(digits) <= 20:
+            return self.users.get(digits) or UserPlan(number=digits)
+        if to is None and isinstance(recipient, str):
+            for plan in self.users.values():
+                if plan.user_id == recipient:
+                    return plan
+            raise GraphError(138001)
+        raise GraphError(100, "to has to be a phone number, or recipient a user id")
+
+    @staticmethod
+    def _is_between(call: Call, number: NumberConfig, plan: UserPlan) -> bool:
+        return call.live and call.facts.number == number and call.facts.user.number == plan.number
+
+    def _number(self, to: str | None) -> BusinessNumber:
+        for number in self.numbers.values():
+            if to in (None, number.config.phone_number_id, number.config.display_number):
+                return number
+        raise ControlError(404, f"no business number {to}")
+
+    def _add(self, call: Call) -> None:
+        while len(self.calls) >= _KEPT_CALLS:
+            oldest = next((each for each in self.calls.values() if each.closed), None)
+            if oldest is None:
+                break
+            del self.calls[oldest.id]
+            self.sender.forget_call(oldest.id)
+        self.calls[call.id] = call
+
+    async def _end_all(self) -> None:
+        for call in self.calls.values():
+            call.abandon()
+        try:
+            async with asyncio.timeout(30):
+                await self.tasks.drain()
+        except TimeoutError:
+            _log.warning("recordings that were not written within 30 s are given up")
+            await self.tasks.close()
+
+
+def _user(number: str, wanted: PlaceCall | UserPlan) -> User:
+    return User(
+        number=number,
+        name=wanted.name,
+        user_id=wanted.user_id,
+        parent_user_id=wanted.parent_user_id,
+        username=wanted.username,
+        hides_number=wanted.hides_number,
+    )
