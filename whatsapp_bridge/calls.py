@@ -19,7 +19,7 @@ from ari_app.ari import AriClient, AriError
 from whatsapp_bridge.config import Config
 from whatsapp_bridge.meta.graph import Action, GraphClient, GraphError
 from whatsapp_bridge.meta.payloads import Connect, Terminate
-from whatsapp_bridge.pbx.leg import Hangup, PbxLeg, dialplan_safe
+from whatsapp_bridge.pbx.leg import CallerId, Hangup, PbxLeg, dialplan_safe
 from whatsapp_bridge.pbx.media_socket import MediaSocketError
 from whatsapp_bridge.rtc import sdp
 from whatsapp_bridge.rtc.peer import Peer, PeerError
@@ -32,20 +32,10 @@ logger = logging.getLogger(__name__)
 UNANSWERED_TIMEOUT = 90.0
 #: For everything that is to be given back at the end of a call, s.
 CLEAN_UP_TIMEOUT = 20.0
+#: How long a broken path or a refused request waits for the hangup or terminate that explains it, s.
+EXPLANATION_TIMEOUT = 1.0
 #: Digits that wait to be delivered to the PBX; more is not a person typing.
 MAX_DIGITS = 64
-
-#: Failures of the world outside. They end the call that met them; anything else is a bug, and ends it too.
-FAILURES = (
-    PeerError,
-    sdp.SdpError,
-    GraphError,
-    AriError,
-    MediaSocketError,
-    TimeoutError,
-    OSError,
-    asyncpg.PostgresError,
-)
 
 # Q.850 causes with which the PBX hears of an end that was not its own.
 NORMAL_CLEARING, NETWORK_OUT_OF_ORDER, TEMPORARY_FAILURE = 16, 38, 41
@@ -63,17 +53,36 @@ class Services:
     media_address: str
 
 
+class CallError(Exception):
+    """The call cannot go on; the message says why."""
+
+
 class _Over(Exception):
     """Ends the task group of a call whose ending is known."""
+
+
+#: Failures of the world outside. They end the call that met them; anything else is a bug, and ends it too.
+FAILURES = (
+    CallError,
+    PeerError,
+    sdp.SdpError,
+    GraphError,
+    AriError,
+    MediaSocketError,
+    TimeoutError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 class InboundCall:
     """A user calls one of our numbers. `run` is the call from beginning to end; `end` may come at any time."""
 
-    def __init__(self, services: Services, connect: Connect, number: Number) -> None:
+    def __init__(self, services: Services, connect: Connect) -> None:
         self.id = uuid.uuid4()
         """Ours, in `whatsapp.calls`; Meta's is `connect.call_id`."""
-        self.connect, self.number = connect, number
+        self.connect = connect
         self._services = services
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._answer_sdp: str | None = None
@@ -98,72 +107,94 @@ class InboundCall:
 
     async def run(self) -> None:
         """Take the call through its life. Raises nothing: what goes wrong is the call's ending."""
-        store, connect, number = self._services.store, self.connect, self.number
-        peer = Peer(self._services.media_address, self._services.config.bridge.media_public_address)
-        async with contextlib.AsyncExitStack() as resources:
-            resources.push_async_callback(peer.close)
-            leg = await resources.enter_async_context(PbxLeg(self._services.ari, self._services.config.ari.url))
-            try:
-                logger.info("%s: %s calls %s (%s)", self._name, connect.user.id, number.display_number, connect.call_id)
-                await store.add_call(self.id, connect, linkedid=leg.id)
-                # A terminate that overtook its connect is in the store, or will find this call in the register.
-                if (early := await store.early_terminate(connect)) is not None:
-                    await store.terminated(early)
-                    self.terminated(early)
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._until_ended())
-                    group.create_task(self._progress(group, resources, peer, leg))
-            except* _Over:
-                pass
-            except* FAILURES as failures:
-                self.end(Ending("system", _first(failures), TEMPORARY_FAILURE))
-            except* Exception as bugs:
-                logger.exception("%s: unexpected error", self._name, exc_info=bugs)
-                self.end(Ending("system", f"internal error: {_first(bugs)}", TEMPORARY_FAILURE))
-            finally:
-                ending = self._ended.result() if self._ended.done() else Ending("system", "cancelled")
-                leg.hangup_cause = ending.cause
-                await self._say_end(ending)
+        leg = PbxLeg(self._services.ari, self._services.config.ari.url)
+        # At the end Asterisk is let go at once, while Meta and the records are told.
+        async with asyncio.TaskGroup() as last_words, contextlib.AsyncExitStack() as resources:
+            await resources.enter_async_context(leg)
+            ending = await self._live(resources, leg)
+            leg.hangup_cause = ending.cause
+            last_words.create_task(self._say_end(ending))
+
+    async def _live(self, resources: contextlib.AsyncExitStack, leg: PbxLeg) -> Ending:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._until_ended())
+                group.create_task(self._progress(group, resources, leg))
+        except* _Over:
+            pass
+        except* FAILURES as failures:
+            await self._explain(leg)
+            self.end(Ending("system", _first(failures), TEMPORARY_FAILURE))
+        except* Exception as bugs:
+            logger.exception("%s: unexpected error", self._name, exc_info=bugs)
+            self.end(Ending("system", f"internal error: {_first(bugs)}", TEMPORARY_FAILURE))
+        return await self._ended
 
     # The call, stage by stage
 
-    async def _progress(
-        self, group: asyncio.TaskGroup, resources: contextlib.AsyncExitStack, peer: Peer, leg: PbxLeg
-    ) -> None:
-        services = self._services
-        async with asyncio.timeout(UNANSWERED_TIMEOUT):
-            if self._ended.done():
-                return
-            # received: an answer for Meta, and ringing in the PBX, at the same time
-            offer = sdp.parse(self.connect.sdp)
-            self._answer_sdp = sdp.answer(await peer.gather(), offer)
-            connected = group.create_task(self._bring_media_up(peer, offer))
-            group.create_task(self._watch_pbx(leg))
-            socket = await leg.place(self.number.display_number, services.config.bridge.context, self._variables())
-            relay = Relay(
-                peer,
-                socket,
-                services.clock,
-                opus=offer.opus,
-                telephone_event=offer.telephone_event,
-                on_digit=self._digit_pressed,
-            )
-            resources.callback(relay.close)
-            group.create_task(self._watch_media(peer, socket.closed))
-            group.create_task(self._deliver_digits(leg))
-
-            # ringing: until somebody answers
-            await self._note(services.store.ringing(self.id))
-            await leg.answered.wait()
-            # What the PBX says from now on is held by the relay until Meta has confirmed.
-            group.create_task(leg.join())
-            await connected
-            self._accept_asked = True
-            await self._act("accept", self._answer_sdp)
+    async def _progress(self, group: asyncio.TaskGroup, resources: contextlib.AsyncExitStack, leg: PbxLeg) -> None:
+        try:
+            async with asyncio.timeout(UNANSWERED_TIMEOUT):
+                relay = await self._until_answered(group, resources, leg)
+        except TimeoutError as error:
+            raise CallError(f"not answered in {UNANSWERED_TIMEOUT:g} s, and Meta did not end it") from error
         # connected: until somebody hangs up
         relay.open()
         logger.info("%s: connected", self._name)
-        await self._note(services.store.connected(self.id))
+        await self._note(self._services.store.connected(self.id))
+
+    async def _until_answered(
+        self, group: asyncio.TaskGroup, resources: contextlib.AsyncExitStack, leg: PbxLeg
+    ) -> Relay:
+        services, connect = self._services, self.connect
+        number = await self._receive(leg)
+
+        # received: an answer for Meta, and ringing in the PBX, at the same time
+        offer = sdp.parse(connect.sdp)
+        peer = Peer(services.media_address, services.config.bridge.media_public_address)
+        resources.push_async_callback(peer.close)
+        self._answer_sdp = sdp.answer(await peer.gather(), offer)
+        media_up = group.create_task(self._bring_media_up(peer, offer))
+        group.create_task(self._watch_pbx(leg))
+        socket = await leg.place(
+            number.display_number, services.config.bridge.context, self._caller(), self._variables()
+        )
+        relay = Relay(
+            peer,
+            socket,
+            services.clock,
+            opus=offer.opus,
+            telephone_event=offer.telephone_event,
+            on_digit=self._digit_pressed,
+        )
+        resources.callback(relay.close)
+        group.create_task(self._watch_media(peer, socket.closed))
+        group.create_task(self._deliver_digits(leg))
+
+        # ringing: until somebody answers
+        await self._note(services.store.ringing(self.id))
+        await leg.answered.wait()
+        # What the PBX says from now on is held by the relay until Meta has confirmed.
+        group.create_task(leg.join())
+        await media_up
+        self._accept_asked = True
+        await self._act("accept", self._answer_sdp)
+        return relay
+
+    async def _receive(self, leg: PbxLeg) -> Number:
+        """Write the call down. A terminate that overtook the connect is in the store, or finds `end`."""
+        store, connect = self._services.store, self.connect
+        number = await store.number(connect.phone_number_id)
+        if number is None:
+            raise CallError(f"number {connect.phone_number_id} is not served here any more")
+        logger.info("%s: %s calls %s (%s)", self._name, connect.user.id, number.display_number, connect.call_id)
+        await store.add_call(self.id, connect, linkedid=leg.id)
+        if (early := await store.early_terminate(connect)) is not None:
+            await store.terminated(early)
+            self.terminated(early)
+        if self._ended.done():
+            raise _Over
+        return number
 
     async def _bring_media_up(self, peer: Peer, offer: sdp.RemoteDescription) -> None:
         """ICE and DTLS while it rings. Meta drops checks of a peer whose answer it does not have yet."""
@@ -176,8 +207,7 @@ class InboundCall:
         raise _Over
 
     async def _watch_pbx(self, leg: PbxLeg) -> None:
-        hangup: Hangup = await asyncio.shield(leg.hung_up)
-        self.end(Ending("pbx", f"the PBX hung up: {hangup.text} (cause {hangup.cause})", hangup.cause))
+        self._pbx_hung_up(await asyncio.shield(leg.hung_up))
 
     async def _watch_media(self, peer: Peer, socket_closed: asyncio.Event) -> None:
         """The end of either media path ends the call, unless a hangup or terminate says so first."""
@@ -187,10 +217,8 @@ class InboundCall:
 
     async def _end_when(self, event: asyncio.Event, reason: str) -> None:
         await event.wait()
-        # The hangup that explains it is on its way by another connection.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1):
-                await asyncio.shield(self._ended)
+        # The hangup or terminate that explains it is on its way by another connection.
+        await asyncio.wait((self._ended,), timeout=EXPLANATION_TIMEOUT)
         self.end(Ending("system", reason, NETWORK_OUT_OF_ORDER))
 
     def _digit_pressed(self, digit: str) -> None:
@@ -216,6 +244,15 @@ class InboundCall:
             # Meta ended it first: its terminate and ours have crossed.
             logger.info("%s: %s", self._name, error)
 
+    async def _explain(self, leg: PbxLeg) -> None:
+        """A request that failed because the other side had just gone: let that be the ending."""
+        await asyncio.wait((self._ended, leg.hung_up), timeout=EXPLANATION_TIMEOUT, return_when=asyncio.FIRST_COMPLETED)
+        if leg.hung_up.done():
+            self._pbx_hung_up(leg.hung_up.result())
+
+    def _pbx_hung_up(self, hangup: Hangup) -> None:
+        self.end(Ending("pbx", f"the PBX hung up: {hangup.text} (cause {hangup.cause})", hangup.cause))
+
     # Helpers
 
     async def _act(self, action: Action, answer: str | None = None) -> None:
@@ -230,18 +267,19 @@ class InboundCall:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             logger.error("%s: a fact could not be stored: %s", self._name, error)
 
-    def _variables(self) -> dict[str, str]:
-        """Channel variables of the call: caller ID for the dialplan half, and what is known of the caller."""
+    def _caller(self) -> CallerId:
         user = self.connect.user
-        name = dialplan_safe(user.name)
+        return CallerId(user.number or "", dialplan_safe(user.name))
+
+    def _variables(self) -> dict[str, str]:
+        """What is known of the call, as channel variables for the dialplan."""
+        caller = self._caller()
         return {
-            "CONNECTEDLINE(num,i)": user.number or "",
-            "CONNECTEDLINE(name,i)": name,
-            "__WHATSAPP_CALL_ID": self.connect.call_id,
-            "__WHATSAPP_NUMBER_ID": self.connect.phone_number_id,
-            "__WHATSAPP_FROM": user.number or "",
-            "__WHATSAPP_NAME": name,
-            "__WHATSAPP_PAYLOAD": dialplan_safe(self.connect.payload),
+            "WHATSAPP_CALL_ID": self.connect.call_id,
+            "WHATSAPP_NUMBER_ID": self.connect.phone_number_id,
+            "WHATSAPP_FROM": caller.number,
+            "WHATSAPP_NAME": caller.name,
+            "WHATSAPP_PAYLOAD": dialplan_safe(self.connect.payload),
         }
 
 

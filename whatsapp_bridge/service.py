@@ -80,10 +80,9 @@ class BridgeService:
         assert self._services is not None
         store = self._services.store
         try:
-            number = await store.number(connect.phone_number_id)
-            if number is None or connect.call_id in self.calls:
+            if connect.call_id in self.calls:
                 return
-            call = InboundCall(self._services, connect, number)
+            call = InboundCall(self._services, connect)
             age = time.time() - connect.timestamp.timestamp() if connect.timestamp else 0.0
             if age > STALE_AFTER:
                 logger.warning("call %s dropped: its webhook came %.0f s late", connect.call_id[-24:], age)
@@ -127,10 +126,16 @@ class BridgeService:
         logger.info("webhooks are taken at http://%s/webhook", self.config.bridge.listen)
 
     async def _ready(self, request: web.Request) -> web.Response:
-        """200 while calls can be taken, 503 while Asterisk is away."""
+        """200 while calls can be taken, 503 while Asterisk is away; and what the process holds just now."""
         assert self._services is not None
-        connected = self._services.ari.connected
-        body = {"asterisk": connected, "calls": len(self.calls)}
+        ari = self._services.ari
+        connected = ari.connected
+        body = {
+            "asterisk": connected,
+            "calls": len(self.calls),
+            "tasks": len(asyncio.all_tasks()),
+            "subscriptions": ari.subscriptions,
+        }
         return web.json_response(body, status=200 if connected and not self._stopping else 503)
 
     async def _watch_ari(self, ari: AriClient, stop: asyncio.Event) -> None:

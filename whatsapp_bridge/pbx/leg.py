@@ -7,7 +7,9 @@ somebody, cannot be answered (412) and takes no injected DTMF.
 """
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -15,6 +17,7 @@ from typing import Self
 from ari_app.ari import (
     AriClient,
     AriError,
+    AriUnavailable,
     Bridge,
     ChannelGone,
     Conflict,
@@ -51,6 +54,14 @@ class Hangup:
     text: str
 
 
+@dataclass(frozen=True)
+class CallerId:
+    """Who calls, as the PBX shows it; empty where unknown."""
+
+    number: str
+    name: str
+
+
 class PbxLeg:
     """One call in Asterisk, as an async context manager that leaves no channel and no bridge behind."""
 
@@ -85,31 +96,38 @@ class PbxLeg:
         if not self.hung_up.done():
             self.hung_up.cancel()
 
-    async def place(self, extension: str, context: str, variables: dict[str, str]) -> MediaSocket:
+    async def place(self, extension: str, context: str, caller: CallerId, variables: dict[str, str]) -> MediaSocket:
         """Bring the call into the dialplan and return its media connection. It rings; nobody has answered.
 
-        Raises AriError, MediaSocketError or TimeoutError.
+        `variables` are channel variables of both halves; `caller` is who calls, in the dialplan and after it: a bridge
+        tells each side who is at the other, so both of our channels carry it.
+
+        Raises AriError or MediaSocketError, within STEP_TIMEOUT.
         """
         self._placed = True
-        async with asyncio.timeout(STEP_TIMEOUT):
+        async with self._step("placing the call"):
             with await self._ari.channels.create(
                 endpoint=f"Local/{extension}@{context}/n",
                 channel_id=self.id,
                 other_channel_id=channel_id(),
                 formats=["opus"],
-                variables=variables,
+                variables={
+                    "CONNECTEDLINE(num,i)": caller.number,
+                    "CONNECTEDLINE(name,i)": caller.name,
+                    **{f"__{name}": value for name, value in variables.items()},
+                },
             ) as local:
                 # The watcher's subscription stands before the dial, so that no answer is missed.
                 events = self._ari.subscribe(local, self._ari.channels.handle(self._media_id))
                 self._watcher = asyncio.create_task(self._watch(events), name=f"pbx-leg-{self.id}")
                 await local.wait_for(StasisStart, timeout=STEP_TIMEOUT)
-                socket = await self._open_media()
+                socket = await self._open_media(caller)
                 await local.dial()
         return socket
 
     async def join(self) -> None:
         """Let caller and PBX hear each other. Raises AriError when either is gone."""
-        async with asyncio.timeout(STEP_TIMEOUT):
+        async with self._step("joining caller and PBX"):
             bridge_id = object_id()
             self._bridge = self._ari.bridges.handle(bridge_id)
             with await self._ari.bridges.create(bridge_id=bridge_id, bridge_type="mixing") as bridge:
@@ -122,11 +140,20 @@ class PbxLeg:
         except (NotFound, Conflict) as error:
             logger.info("digit of call %s not delivered: %s", self.id, error)
 
-    async def _open_media(self) -> MediaSocket:
+    @contextlib.asynccontextmanager
+    async def _step(self, what: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT):
+                yield
+        except TimeoutError as error:
+            raise AriUnavailable(f"{what} took Asterisk more than {STEP_TIMEOUT:g} s") from error
+
+    async def _open_media(self, caller: CallerId) -> MediaSocket:
         with await self._ari.channels.create(
             endpoint="WebSocket/INCOMING/c(opus)nf(json)",
             channel_id=self._media_id,
             originator=self.id,
+            variables={"CALLERID(num)": caller.number, "CALLERID(name)": caller.name},
         ) as media:
             await media.wait_for(StasisStart, timeout=STEP_TIMEOUT)
             connection_id = await media.get_variable("MEDIA_WEBSOCKET_CONNECTION_ID")

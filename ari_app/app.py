@@ -1,0 +1,151 @@
+"""The Stasis application: takes calls in, one task each, and gives everything back when it stops."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from uuid import UUID
+
+from ari_app.ari import AriClient, AriError, Channel, Subscription
+from ari_app.ari.events import Reconnected, StasisStart
+from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
+from ari_app.config import Config
+from ari_app.flows.entrance import now, read_call
+from ari_app.flows.inbound import InboundCall, Services, bridge_prefix
+from ari_app.flows.journal import Journal
+from ari_app.flows.legs import CallerLeg
+from ari_app.store.calls import CallStore
+from ari_app.store.database import Database
+from ari_app.store.routes import RouteStore
+
+logger = logging.getLogger(__name__)
+
+#: First argument with which our own legs to agents enter the application.
+AGENT_LEG = "agent"
+
+#: How many channels we remember to have served, to tell a leftover from a caller whose StasisStart got lost.
+REMEMBERED = 4096
+
+
+class Application:
+    """Serves calls until told to stop. One for each Asterisk."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config.app
+        self._database = Database(config.postgres.dsn.get_secret_value())
+        self._ari = AriClient(
+            config.ari.url, config.ari.username, config.ari.password.get_secret_value(), config.app.name
+        )
+        self._store = CallStore(self._database)
+        self._services = Services(self._ari, Journal(self._store), RouteStore(self._database), self._config)
+        self._calls: dict[UUID, InboundCall] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._served: OrderedDict[str, None] = OrderedDict()
+
+    async def run(self, ready: Callable[[], None]) -> None:
+        """Serve calls until cancelled, then end those that are left; `ready` is called when calls can come.
+
+        Raises StoreError or AriError when PostgreSQL or Asterisk cannot be reached at the start, and AriError
+        when Asterisk will not have us any longer.
+        """
+        async with self._database, self._ari:
+            with self._ari.events(StasisStart, Reconnected) as events:
+                await self._clear_leftovers(self._ari.left_behind)
+                ready()
+                try:
+                    await self._serve_all(events)
+                except asyncio.CancelledError:
+                    await self._hang_up(await self._ari.channels_inside())
+                    raise
+
+    async def _serve_all(self, events: Subscription) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._listen(events, group)
+        except* AriError as failures:
+            raise failures.exceptions[0] from None
+
+    async def _listen(self, events: Subscription, group: asyncio.TaskGroup) -> None:
+        """Take in what enters the application. Raises AriError when nothing will enter any more."""
+        async for event in events:
+            match event:
+                case StasisStart():
+                    await self._take_in(event, group)
+                case Reconnected():
+                    await self._recover(group)
+
+    async def _take_in(self, start: StasisStart, group: asyncio.TaskGroup) -> None:
+        channel = self._ari.channels.handle(start.channel.id, start.channel)
+        if start.args[:1] == [AGENT_LEG]:
+            if not self._is_ours(channel.id):
+                await self._hang_up([channel])
+        elif channel.id in self._served:
+            logger.debug("channel %s is served already", channel.id)
+        elif len(self._tasks) >= self._config.max_calls:
+            logger.error("%d calls at once, no more are taken: %s is refused", len(self._tasks), channel.id)
+            await self._hang_up([channel], SWITCH_CONGESTION)
+        else:
+            self._remember(channel.id)
+            task = group.create_task(self._serve(start, channel), name=f"call-{channel.id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, start: StasisStart, channel: Channel) -> None:
+        """One call. Nothing that goes wrong in it leaves this task."""
+        caller = CallerLeg(self._ari, channel)
+        try:
+            call = await read_call(start, channel)
+            self._calls[call.id] = inbound = InboundCall(self._services, call, caller)
+            try:
+                await inbound.run()
+            finally:
+                del self._calls[call.id]
+        except Exception:
+            logger.exception("channel %s could not be served", channel.id)
+            await self._hang_up([channel])
+        finally:
+            caller.close()
+
+    async def _recover(self, group: asyncio.TaskGroup) -> None:
+        """After a reconnect: serve callers whose StasisStart got lost, hang up what belongs to no call."""
+        try:
+            inside = await self._ari.channels_inside()
+        except AriError as error:
+            logger.error("after the reconnect: %s", error)
+            return
+        for channel in inside:
+            if self._is_ours(channel.id) or channel.data is None:
+                continue
+            args = channel.data.dialplan.app_data.split(",")[1:]
+            if channel.id in self._served or args[:1] == [AGENT_LEG]:
+                logger.warning("channel %s belongs to no call any more: hung up", channel.id)
+                await self._hang_up([channel])
+            else:
+                logger.warning("channel %s came while Asterisk was out of reach", channel.id)
+                await self._take_in(StasisStart(type="StasisStart", channel=channel.data, args=args), group)
+
+    async def _clear_leftovers(self, channels: list[Channel]) -> None:
+        """End what a predecessor left, in Asterisk and in the records. Raises AriError, StoreError."""
+        for channel in channels:
+            logger.warning("channel %s was left by a predecessor: hung up", channel.id)
+        await self._hang_up(channels)
+        for bridge in await self._ari.bridges.list():
+            if bridge.data and bridge.data.name.startswith(bridge_prefix(self._ari.app)):
+                await bridge.destroy()
+        if count := await self._store.end_all("the application was restarted", now()):
+            logger.warning("%d calls that a predecessor left open in the records are ended", count)
+
+    async def _hang_up(self, channels: list[Channel], cause: int = TEMPORARY_FAILURE) -> None:
+        for channel in channels:
+            try:
+                await channel.hangup(reason_code=cause)
+            except AriError as error:
+                logger.warning("channel %s cannot be hung up: %s", channel.id, error)
+
+    def _is_ours(self, channel_id: str) -> bool:
+        return any(call.owns(channel_id) for call in self._calls.values())
+
+    def _remember(self, channel_id: str) -> None:
+        self._served[channel_id] = None
+        while len(self._served) > REMEMBERED:
+            self._served.popitem(last=False)

@@ -1,0 +1,91 @@
+"""Recordings that are being made."""
+
+from typing import Self
+
+from ari_app.ari.connection import Connection
+from ari_app.ari.errors import NotFound
+from ari_app.ari.events import RecordingFailed, RecordingFinished
+from ari_app.ari.models import LiveRecordingData
+from ari_app.ari.requests import Value, segment
+from ari_app.ari.subscriptions import Subscription
+
+
+class LiveRecording:
+    """A recording in progress, known by its name (without folder and extension)."""
+
+    def __init__(self, connection: Connection, name: str, events: Subscription | None = None) -> None:
+        self._connection = connection
+        self._events = events
+        self._path = f"/recordings/live/{segment(name)}"
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<LiveRecording {self.name}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    @property
+    def events(self) -> Subscription:
+        if self._events is None:
+            self._events = self._connection.router.subscribe("recording:" + self.name)
+        return self._events
+
+    async def finished(self, timeout: float) -> LiveRecordingData:
+        """Wait for its end (`state` tells how). Raises TimeoutError after `timeout` s."""
+        event = await self.events.wait_for(RecordingFinished, RecordingFailed, timeout=timeout)
+        return event.recording
+
+    async def get(self) -> LiveRecordingData:
+        """Raises NotFound when it is over."""
+        return LiveRecordingData.model_validate(await self._connection.requests.get(self._path))
+
+    async def stop(self) -> None:
+        """Stop and keep it; one that is over already is no error."""
+        try:
+            await self._connection.requests.post(self._path + "/stop")
+        except NotFound:
+            return
+
+    async def discard(self) -> None:
+        """Stop it and throw it away; one that is over already is no error (and is kept)."""
+        try:
+            await self._connection.requests.delete(self._path)
+        except NotFound:
+            return
+
+    async def pause(self) -> None:
+        """Raises NotFound, Conflict."""
+        await self._connection.requests.post(self._path + "/pause")
+
+    async def unpause(self) -> None:
+        """Raises NotFound, Conflict."""
+        await self._connection.requests.delete(self._path + "/pause")
+
+    def close(self) -> None:
+        """Give back the subscription; the recording goes on."""
+        if self._events is not None:
+            self._events.close()
+
+
+class Recordings:
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def handle(self, name: str) -> LiveRecording:
+        """A handle for a live recording known by name; nothing is asked of Asterisk."""
+        return LiveRecording(self._connection, name)
+
+
+async def start(connection: Connection, target: str, name: str, audio_format: str, **params: Value) -> LiveRecording:
+    """Record `target` (`/channels/<id>` or `/bridges/<id>`), listening before asking."""
+    recording = LiveRecording(connection, name, connection.router.subscribe("recording:" + name))
+    try:
+        await connection.requests.post(f"{target}/record", name=name, format=audio_format, **params)
+    except BaseException:
+        recording.close()
+        raise
+    return recording

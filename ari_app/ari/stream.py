@@ -1,0 +1,155 @@
+"""The event websocket: connects, pings, reconnects with back-off, hands every event to the router."""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+
+from ari_app.ari.errors import AriError, AriReplaced, AriUnavailable, http_error
+from ari_app.ari.requests import Requests, flat
+from ari_app.ari.subscriptions import Router
+
+logger = logging.getLogger(__name__)
+
+#: Wait before the first try to reconnect, and the longest wait, s. The waits double, less up to half of it by
+#: chance, so that several clients do not come back in step.
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 5.0
+
+#: A connection that lived shorter than this does not reset the back-off: an Asterisk that accepts and cuts at
+#: once must not be called in a tight loop.
+STABLE_SECONDS = 5.0
+
+
+class EventStream:
+    """Reads the event websocket of one application until it is closed or fails for good."""
+
+    def __init__(
+        self,
+        requests: Requests,
+        router: Router,
+        app: str,
+        *,
+        heartbeat: float,
+        connect_timeout: float,
+        subscribe_all: bool,
+        resume: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._requests = requests
+        self._router = router
+        self._query = flat({"app": app, "subscribeAll": subscribe_all})
+        self._app = app
+        self._heartbeat = heartbeat
+        self._connect_timeout = connect_timeout
+        self._resume = resume
+        self.connected = False
+
+    async def connect(self) -> aiohttp.ClientWebSocketResponse:
+        """One attempt. Raises AriUnavailable, or AriHttpError (Unauthorized, …) when Asterisk refuses."""
+        path = "/events"
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                websocket = await self._requests.session.ws_connect(
+                    f"{self._requests.url}/ari{path}",
+                    params=self._query,
+                    heartbeat=self._heartbeat,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status >= 400:
+                raise http_error(error.status, error.message, "GET", path) from error
+            raise AriUnavailable(f"no websocket: {error.message}", method="GET", path=path) from error
+        except TimeoutError as error:
+            message = f"no answer within {self._connect_timeout:g} s"
+            raise AriUnavailable(message, method="GET", path=path) from error
+        except aiohttp.ClientError as error:
+            raise AriUnavailable(str(error) or type(error).__name__, method="GET", path=path) from error
+        self.connected = True
+        return websocket
+
+    async def connect_within(
+        self, seconds: float, before: Callable[[], Awaitable[None]]
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Try, with `before` in front of it, until Asterisk answers. Raises the last AriUnavailable after
+        `seconds`, other AriErrors at once.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        attempt = 0
+        while True:
+            try:
+                await before()
+                return await self.connect()
+            except AriUnavailable as error:
+                wait = back_off(attempt)
+                if asyncio.get_running_loop().time() + wait > deadline:
+                    raise
+                if attempt == 0:
+                    logger.info("waiting for Asterisk: %s", error)
+                attempt += 1
+                await asyncio.sleep(wait)
+
+    async def run(self, websocket: aiohttp.ClientWebSocketResponse) -> AriError:
+        """Read events, reconnecting as often as needed, until there is no way on; return why."""
+        loop = asyncio.get_running_loop()
+        attempt = 0
+        lost_events = False
+        while True:
+            since = loop.time()
+            try:
+                if lost_events:
+                    await self._resume()
+                if await self._read(websocket):
+                    return AriReplaced(f"another client took over the Stasis application {self._app}")
+            except AriUnavailable as error:
+                logger.warning("Asterisk went away again: %s", error)
+            finally:
+                self.connected = False
+                await websocket.close()
+            lost_events = True
+            if loop.time() - since >= STABLE_SECONDS:
+                attempt = 0
+            logger.warning("event websocket of %s was cut (%s): reconnecting", self._app, websocket.close_code)
+            while True:
+                await asyncio.sleep(back_off(attempt))
+                attempt += 1
+                try:
+                    websocket = await self.connect()
+                except AriUnavailable as error:
+                    logger.log(logging.WARNING if attempt % 10 == 1 else logging.DEBUG, "no reconnection: %s", error)
+                except AriError as error:
+                    logger.error("Asterisk refuses the event websocket of %s: %s", self._app, error)
+                    return error
+                else:
+                    break
+            logger.warning("event websocket of %s is back; events of the time between are lost", self._app)
+
+    async def _read(self, websocket: aiohttp.ClientWebSocketResponse) -> bool:
+        """Hand on events until the websocket ends; True when another client replaced us."""
+        async for message in websocket:
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                continue
+            try:
+                raw = json.loads(message.data)
+            except ValueError:
+                logger.warning("an event that is not JSON was dropped")
+                continue
+            if not isinstance(raw, dict):
+                continue
+            if raw.get("type") == "ApplicationReplaced":
+                logger.error(
+                    "another client took over the Stasis application %s: does a second process run with the "
+                    "same application name? This one stops listening",
+                    self._app,
+                )
+                self._router.publish(raw)
+                return True
+            self._router.publish(raw)
+        return False
+
+
+def back_off(attempt: int) -> float:
+    """Seconds to wait before attempt number `attempt` (from 0)."""
+    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(attempt, 16)) * random.uniform(0.5, 1.0)

@@ -1,0 +1,84 @@
+"""One call and its states: received → queued → ringing → connected → ended."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from ari_app.calls.caller import Caller
+from ari_app.calls.ending import Ending
+
+
+class ChannelType(StrEnum):
+    """As people read it in records."""
+
+    WHATSAPP = "WhatsApp Call"
+    VOICE = "Voice"
+
+
+class State(StrEnum):
+    RECEIVED = "received"
+    QUEUED = "queued"
+    RINGING = "ringing"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue.
+NEXT: dict[State, frozenset[State]] = {
+    State.RECEIVED: frozenset({State.QUEUED, State.ENDED}),
+    State.QUEUED: frozenset({State.RINGING, State.ENDED}),
+    State.RINGING: frozenset({State.QUEUED, State.CONNECTED, State.ENDED}),
+    State.CONNECTED: frozenset({State.ENDED}),
+    State.ENDED: frozenset(),
+}
+
+
+class IllegalTransition(Exception):
+    """The call cannot go from its state to the one asked for."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is known of one call. Immutable: each step returns the call as it is after it."""
+
+    id: UUID
+    linkedid: str
+    channel_type: ChannelType
+    number: str
+    "The number called, digits as in the dialplan."
+    caller: Caller
+    received_at: datetime
+    whatsapp_call_id: str | None = None
+    state: State = State.RECEIVED
+    queued_at: datetime | None = None
+    connected_at: datetime | None = None
+    ended_at: datetime | None = None
+    agent_id: UUID | None = None
+    ending: Ending | None = None
+
+    def queued(self, at: datetime) -> "Call":
+        """The caller waits (again). `queued_at` is when that began."""
+        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self._not_before(at))
+
+    def ringing(self) -> "Call":
+        """An agent's phone is asked to ring."""
+        return self._to(State.RINGING)
+
+    def connected(self, agent_id: UUID, at: datetime) -> "Call":
+        """Caller and agent hear each other."""
+        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=self._not_before(at))
+
+    def ended(self, ending: Ending, at: datetime) -> "Call":
+        return replace(self._to(State.ENDED), ending=ending, ended_at=self._not_before(at))
+
+    def _to(self, state: State) -> "Call":
+        if state not in NEXT[self.state]:
+            raise IllegalTransition(f"call {self.id}: {self.state} → {state}")
+        return replace(self, state=state)
+
+    def _not_before(self, at: datetime) -> datetime:
+        """`at`, but never before what already happened: a clock that is set back makes no negative
+        durations.
+        """
+        return max(at, *(t for t in (self.received_at, self.queued_at, self.connected_at) if t is not None), at)

@@ -1,0 +1,67 @@
+"""How calls end: the status that people read, who ended it, and why in words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from ari_app.calls.offer import Offer
+
+#: Longest reason that goes into a record.
+REASON_LENGTH = 500
+
+
+class Status(StrEnum):
+    ANSWERED = "Answered"
+    USER_ABANDON = "User Abandon"
+    MISSED = "Missed"
+    VOICEMAIL = "Voicemail"
+    REJECTED = "Rejected"
+    FAILED = "Failed"
+
+
+class EndedBy(StrEnum):
+    USER = "user"
+    AGENT = "agent"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True)
+class Ending:
+    status: Status
+    ended_by: EndedBy
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", self.reason[:REASON_LENGTH])
+
+    def hung_up_by_user(self) -> "Ending":
+        """The outcome was settled already when the caller hung up, for instance during the no-agent
+        prompt.
+        """
+        return replace(self, ended_by=EndedBy.USER)
+
+
+def talked(by: EndedBy, agent_name: str = "the agent") -> Ending:
+    """Caller and agent were connected, and one of them hung up (or `system` ended it)."""
+    who = {EndedBy.USER: "the caller", EndedBy.AGENT: agent_name, EndedBy.SYSTEM: "the system"}[by]
+    return Ending(Status.ANSWERED, by, f"{who} hung up")
+
+
+def abandoned(moment: str) -> Ending:
+    """The caller hung up before an agent answered; `moment` says when (`during the entry prompt`)."""
+    return Ending(Status.USER_ABANDON, EndedBy.USER, f"the caller hung up {moment}")
+
+
+def nobody_answered(offers: Sequence[Offer]) -> Ending:
+    """All agents who could be asked were asked, and none took the call."""
+    reasons = dict.fromkeys(offer.reason for offer in offers if offer.reason)
+    return Ending(Status.MISSED, EndedBy.SYSTEM, "; ".join(reasons) or "no agent could be asked")
+
+
+def no_route(number: str) -> Ending:
+    return Ending(Status.FAILED, EndedBy.SYSTEM, f"no route for number {number}")
+
+
+def fault(reason: str, *, connected: bool) -> Ending:
+    """Something on our side broke, or was stopped. A call that had been answered stays an answered one."""
+    return Ending(Status.ANSWERED if connected else Status.FAILED, EndedBy.SYSTEM, reason)

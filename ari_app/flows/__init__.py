@@ -1,0 +1,1 @@
+"""What a caller goes through, one module per flow."""

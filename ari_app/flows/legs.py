@@ -1,0 +1,91 @@
+"""The caller's leg of a call, and all that is heard on the call.
+
+One queue has the events of caller, agent and prompts in the order in which Asterisk sent them, so that a flow
+waits in one place for "the agent answers, or the caller hangs up, or the time is up", and nothing is
+cancelled half way.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from ari_app.ari import AriClient, Channel, Conflict, NotFound
+from ari_app.ari.events import ChannelDestroyed, ChannelHangupRequest, Event, PlaybackFinished, StasisEnd
+
+logger = logging.getLogger(__name__)
+
+E = TypeVar("E", bound=Event)
+
+#: Longest prompt, s. One that takes longer is stopped: the caller is here to talk.
+PROMPT_SECONDS = 120.0
+
+
+class CallerLeft(Exception):
+    """The caller hung up, or was taken out of the application."""
+
+
+class CallerLeg:
+    """Open it as a context manager; it gives its subscription back, and leaves the channel alone."""
+
+    def __init__(self, ari: AriClient, channel: Channel) -> None:
+        self.channel = channel
+        self.events = ari.subscribe(channel)
+
+    @property
+    def id(self) -> str:
+        return self.channel.id
+
+    def close(self) -> None:
+        self.events.close()
+
+    def is_leaving(self, event: Event) -> bool:
+        """Whether `event` says that the caller is going."""
+        return left(event, self.id)
+
+    async def wait_for(self, *types: type[E], timeout: float, where: Callable[[E], bool] | None = None) -> E:
+        """The next event of `types` of this call. Raises CallerLeft when the caller goes first,
+        TimeoutError.
+        """
+        event = await self.events.wait_for(
+            Event,
+            timeout=timeout,
+            where=lambda event: (
+                self.is_leaving(event) or (isinstance(event, types) and (where is None or where(event)))
+            ),
+        )
+        if self.is_leaving(event) or not isinstance(event, types):
+            raise CallerLeft
+        return event
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[None]:
+        """Around requests about the caller's channel: that it is not there (404, 409) means that the
+        caller left.
+        """
+        try:
+            yield
+        except (NotFound, Conflict) as error:
+            raise CallerLeft from error
+
+    async def play(self, media: str) -> None:
+        """Play a prompt to its end. One that cannot be played is logged and left out. Raises CallerLeft."""
+        async with self.asking():
+            playback = await self.channel.play(media)
+        try:
+            finished = await self.wait_for(
+                PlaybackFinished, timeout=PROMPT_SECONDS, where=lambda event: event.playback.id == playback.id
+            )
+        except TimeoutError:
+            logger.warning("prompt %s on %s is longer than %g s: stopped", media, self.id, PROMPT_SECONDS)
+            await playback.stop()
+        else:
+            if finished.playback.state == "failed":
+                logger.warning("prompt %s cannot be played: is the sound installed?", media)
+        finally:
+            playback.close()
+
+
+def left(event: Event, channel_id: str) -> bool:
+    """Whether `event` says that a channel hangs up, has hung up, or has left the application."""
+    return isinstance(event, ChannelHangupRequest | StasisEnd | ChannelDestroyed) and event.channel.id == channel_id

@@ -1,0 +1,1 @@
+"""Sound: files, measurements, prompts and recordings."""

@@ -1,0 +1,102 @@
+"""Calls and offers in PostgreSQL.
+
+Each write is the whole row as it is now, so that a write that was lost is made good by the next one.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+
+from ari_app.calls.call import Call
+from ari_app.calls.offer import Offer
+from ari_app.store.database import Database
+
+_SAVE_CALL = """
+INSERT INTO pbx.calls (id, linkedid, channel_type, direction, number, caller_number, caller_name, whatsapp_call_id,
+                       state, status, ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at)
+VALUES ($1, $2, $3, 'inbound', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+ON CONFLICT (id) DO UPDATE
+   SET state = excluded.state, status = excluded.status, ended_by = excluded.ended_by, reason = excluded.reason,
+       agent_id = excluded.agent_id, queued_at = excluded.queued_at, connected_at = excluded.connected_at,
+       ended_at = excluded.ended_at
+"""
+
+_SAVE_OFFER = """
+INSERT INTO pbx.offers (id, call_id, agent_id, started_at, ended_at, outcome, cause, reason)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+ON CONFLICT (id) DO UPDATE
+   SET ended_at = excluded.ended_at, outcome = excluded.outcome, cause = excluded.cause, reason = excluded.reason
+"""
+
+#: A call that had been answered stays an answered one.
+_END_CALLS = """
+UPDATE pbx.calls
+   SET state = 'ended', status = CASE WHEN connected_at IS NULL THEN 'Failed' ELSE 'Answered' END,
+       ended_by = 'system', reason = $1, ended_at = greatest($2, received_at, queued_at, connected_at)
+ WHERE state <> 'ended'
+RETURNING id
+"""
+
+_END_OFFERS = """
+UPDATE pbx.offers SET outcome = 'cancelled', reason = $1, ended_at = greatest($2, started_at)
+ WHERE outcome IS NULL
+"""
+
+
+class CallStore:
+    """All methods raise StoreError when PostgreSQL is away or refuses."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def save(self, call: Call, offers: Sequence[Offer] = ()) -> None:
+        """Write the call and these offers as they are now, all or nothing."""
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(_SAVE_CALL, *_call_row(call))
+            for offer in offers:
+                await connection.execute(_SAVE_OFFER, *_offer_row(offer))
+
+    async def end_all(self, reason: str, at: datetime) -> int:
+        """End every call and offer that is still open, for a predecessor that did not; return how many
+        calls.
+        """
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(_END_OFFERS, reason, at)
+            rows: list[asyncpg.Record] = await connection.fetch(_END_CALLS, reason, at)
+        return len(rows)
+
+
+def _call_row(call: Call) -> tuple[object, ...]:
+    ending = call.ending
+    return (
+        call.id,
+        call.linkedid,
+        call.channel_type.value,
+        call.number,
+        call.caller.number,
+        call.caller.name,
+        call.whatsapp_call_id,
+        call.state.value,
+        ending and ending.status.value,
+        ending and ending.ended_by.value,
+        ending and ending.reason,
+        call.agent_id,
+        call.received_at,
+        call.queued_at,
+        call.connected_at,
+        call.ended_at,
+    )
+
+
+def _offer_row(offer: Offer) -> tuple[object, ...]:
+    return (
+        offer.id,
+        offer.call_id,
+        offer.agent.id,
+        offer.started_at,
+        offer.ended_at,
+        offer.outcome and offer.outcome.value,
+        offer.cause,
+        offer.reason or None,
+    )
