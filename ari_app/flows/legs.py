@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ari_app.ari import AriClient, Channel, Conflict, NotFound
 from ari_app.ari.events import ChannelDestroyed, ChannelHangupRequest, Event, PlaybackFinished, StasisEnd
+from ari_app.calls.caller import Caller
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,17 @@ class CallerLeg:
             yield
         except (NotFound, Conflict) as error:
             raise CallerLeft from error
+
+    async def introduce(self, caller: Caller) -> None:
+        """Put who calls on the caller's channel, from where a dial takes what phones show. Raises CallerLeft.
+
+        To be done right before a dial: when a Local channel's other half joins a bridge, the connected line
+        of that bridge replaces the caller id on this half (measured, 22.10.1). ARI hands the values to the
+        dialplan function as they are; nothing of them is read as dialplan.
+        """
+        async with self.asking():
+            await self.channel.set_variable("CALLERID(num)", caller.number)
+            await self.channel.set_variable("CALLERID(name)", caller.name)
 
     async def play(self, media: str) -> None:
         """Play a prompt to its end. One that cannot be played is logged and left out. Raises CallerLeft."""

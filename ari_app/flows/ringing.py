@@ -7,7 +7,6 @@ import uuid
 from ari_app.ari import AriClient, AriHttpError, Channel, Conflict, NotFound, channel_id
 from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, Dial, Event, StasisStart
 from ari_app.calls.call import Call
-from ari_app.calls.caller import Caller
 from ari_app.calls.offer import NO_ANSWER, SUBSCRIBER_ABSENT, TEMPORARY_FAILURE, USER_BUSY, Agent, Offer
 from ari_app.flows.entrance import now
 from ari_app.flows.legs import CallerLeg
@@ -30,7 +29,7 @@ class Ringing:
     def __init__(self, ari: AriClient, caller: CallerLeg, call: Call, agent: Agent) -> None:
         self._ari = ari
         self._caller = caller
-        self._shown = shown_caller(call.caller)
+        self._who = call.caller
         self._rang = False
         self.offer = Offer(uuid.uuid4(), call.id, agent, now())
         self.channel: Channel = ari.channels.handle(channel_id())
@@ -84,7 +83,6 @@ class Ringing:
                 app_args=["agent", str(self.offer.call_id)],
                 channel_id=self.channel.id,
                 originator=self._caller.id,
-                variables=self._shown,
                 events=self._caller.events,
             )
         except AriHttpError as error:
@@ -92,6 +90,7 @@ class Ringing:
             return SUBSCRIBER_ABSENT
         event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
         if not isinstance(event, ChannelDestroyed):
+            await self._caller.introduce(self._who)
             try:
                 await self.channel.dial(timeout=ring_seconds + DIAL_RESERVE, caller=self._caller.id)
             except (NotFound, Conflict):
@@ -121,13 +120,3 @@ class Ringing:
     def _is_mine(self, event: Event) -> bool:
         channel = event.peer if isinstance(event, Dial) else getattr(event, "channel", None)
         return channel is not None and channel.id == self.channel.id
-
-
-def shown_caller(caller: Caller) -> dict[str, str]:
-    """Channel variables that make an agent's phone show the caller.
-
-    A dialled channel shows its connected line. `i` sets it without telling a phone that does not ring yet.
-    ARI hands the values to the functions as they are: nothing of them is read as dialplan.
-    """
-    shown = {"CONNECTEDLINE(num,i)": caller.number, "CONNECTEDLINE(name,i)": caller.name or caller.number}
-    return {name: value for name, value in shown.items() if value}
