@@ -28,7 +28,11 @@ ENVELOPE_HOP_S = 0.01
 SPEECH_RATE = 8000
 SPEECH_BANDS_HZ = ((200, 500), (500, 1000), (1000, 1700), (1700, 2500), (2500, 3400))
 """Bands of a telephone channel; all of them survive G.711 and Opus."""
-SPEECH_FOUND = 0.75
+MIN_SPEECH_S = 0.3
+SPEECH_PART_S = 0.8
+MAX_JUMP_MS = 250.0
+"""How far a part of speech may be from where the others put it: jitter buffers that were overrun jump that far."""
+SPEECH_FOUND = 0.65
 """Score from which speech is found: through Opus it is 0.99, another sentence of the same voice has 0.5."""
 
 
@@ -182,14 +186,42 @@ def find_waveform(needle: Sound, recording: Sound) -> Match:
 
 
 def find_speech(needle: Sound, recording: Sound) -> Match:
-    """Find speech by the shape of its energy in five bands, which survives codecs and small jumps in time.
+    """Find speech by the shape of its energy in five bands, which survives codecs.
 
-    The score is the mean correlation of the bands' levels (dB) at the best place; see SPEECH_FOUND.
-    The lag is refined by the waveform to about 1 ms. Raises ValueError if the recording is the shorter one.
+    Where a jitter buffer may have jumped in the middle, parts of the speech are looked for one by one; they count as
+    far as they lie where they should. The score is the mean correlation of the bands' levels (dB) at the best place;
+    see SPEECH_FOUND. The lag is refined by the waveform to about 1 ms.
+    Raises ValueError if the recording is the shorter one.
     """
     wanted, heard = needle.resampled(SPEECH_RATE), recording.resampled(SPEECH_RATE)
-    if heard.samples.size < wanted.samples.size or wanted.duration_s < 0.3:
-        raise ValueError("speech is found only from 0.3 s on, and in a recording that is not shorter")
+    if heard.samples.size < wanted.samples.size or wanted.duration_s < MIN_SPEECH_S:
+        raise ValueError(f"speech is found only from {MIN_SPEECH_S} s on, and in a recording that is not shorter")
+    whole = _find_speech(wanted, heard)
+    if whole.found:
+        return whole
+    parts = _find_parts(wanted, heard)
+    return parts if parts.score > whole.score else whole
+
+
+def _find_parts(wanted: Sound, heard: Sound) -> Match:
+    """The same, part by part; parts that are not near the place where most others put the whole have score 0."""
+    count = max(1, int(wanted.duration_s / SPEECH_PART_S))
+    length = wanted.duration_s / count
+    matches = [_find_speech(wanted.part(length * n, length * (n + 1)), heard) for n in range(count)]
+    starts = [match.lag_ms - 1000 * length * n for n, match in enumerate(matches)]
+    usual = float(np.median(starts))
+    near = [(match, at) for match, at in zip(matches, starts, strict=True) if abs(at - usual) <= MAX_JUMP_MS]
+    if not near:
+        return Match(0.0, 0.0, 0.0)
+    return Match(
+        sum(match.score for match, _ in near) / count,
+        max(0.0, float(np.median([at for _, at in near]))),
+        float(np.median([match.gain_db for match, _ in near])),
+    )
+
+
+def _find_speech(wanted: Sound, heard: Sound) -> Match:
+    """One piece of speech as a whole."""
     shape, track = _band_levels(wanted), _band_levels(heard)
     frames = shape.shape[1]
     scores = np.zeros(track.shape[1] - frames + 1)

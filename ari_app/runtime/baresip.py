@@ -51,7 +51,7 @@ def configuration(modules: Path, control_port: int, playout_ms: int) -> str:
         "audio_alert aufile,alert.wav",
         "ausrc_channels 1",
         "auplay_channels 1",
-        f"audio_buffer {playout_ms}-{playout_ms + 140}",
+        f"audio_buffer {playout_ms}-{playout_ms + 60}",
         "jitter_buffer_type fixed",
         "jitter_buffer_delay 1-10",
         "net_interface 127.0.0.1",

@@ -49,6 +49,6 @@ else
 fi
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-pip install --quiet --only-binary :all: --require-hashes --requirement "$here/requirements.lock"
-pip install --quiet --no-deps --no-build-isolation --editable "$here"
+pip install -qq --only-binary :all: --require-hashes --requirement "$here/requirements.lock"
+pip install -qq --no-deps --no-build-isolation --editable "$here"
 touch "$venv/.ready"

@@ -63,7 +63,7 @@ class AudioProof:
             return f"NOT heard (score {self.match.score:.2f})"
         return (
             f"heard, score {self.match.score:.2f}, level {self.level_dbfs:.1f} dBFS ({self.match.gain_db:+.1f} dB), "
-            f"delay {self.delay_ms:.0f} ms (of which {self.playout_ms} ms in the listener's phone)"
+            f"delay {self.delay_ms:.0f} ms (with the listener's jitter buffer, nominally {self.playout_ms} ms)"
         )
 
 

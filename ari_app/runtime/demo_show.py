@@ -68,7 +68,7 @@ def table_of(title: str, rows: list[tuple[str, Any]], console: Console) -> None:
     if not console.is_terminal:
         console.print(f"{title}:")
         for name, value in rows:
-            console.print(f"  {name + ':':<40}{'-' if value is None else value}", markup=False, soft_wrap=True)
+            console.print(f"  {name + ':':<41}{'-' if value is None else value}", markup=False, soft_wrap=True)
         return
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
     table.add_column(style="dim")

@@ -23,6 +23,6 @@ def show(stack: Stack, console: Console) -> None:
         console.print(f"[bold]{name:<18}[/]", end="")
         console.print(value, markup=False, soft_wrap=True)
     console.print()
-    console.print(f"WhatsApp calls to {stack.number.display_number} ring {stack.options.agent_endpoint}.", soft_wrap=True)
-    console.print("Phones dial 1001 … 1004, 600 (echo), 601 (music), 9XX (an ordinary call to the app).")
+    console.print(f"WhatsApp calls to {stack.number.display_number} ring {stack.options.agent_endpoint}.")
+    console.print("Phones dial 1001 … 1004, 600 (echo), 601 (music), 9XX (an ordinary call to it).")
     console.print("[bold]Ctrl-C[/] ends everything.")

@@ -35,7 +35,7 @@ def bound_to_us(command: Sequence[str], *, death_signal: signal.Signals = signal
 
 @dataclass(eq=False)
 class Process:
-    """One child process and its log. `start` waits until it is ready, `stop` until it is gone; then it may start again."""
+    """One child process and its log: `start` waits until it is ready, `stop` until it is gone, and so on."""
 
     name: str
     command: Sequence[str]

@@ -184,12 +184,22 @@ def test_speech_is_found_with_its_place_and_level(lag_ms: int, level: int, seed:
     assert match.gain_db == pytest.approx(level, abs=1)
 
 
-def test_speech_is_found_although_a_jitter_buffer_moved_its_second_half() -> None:
+@pytest.mark.parametrize("jump_ms", [-120, -20, 20, 120])
+@pytest.mark.parametrize("at_s", [0.6, 1.5, 2.5])
+def test_speech_is_found_although_a_jitter_buffer_jumped(jump_ms: int, at_s: float) -> None:
     wanted = babble(3, 5)
-    recording = silence(0.7, RATE) + wanted.part(0, 1.5) + silence(0.02, RATE) + wanted.part(1.5) + silence(1, RATE)
-    match = find_speech(wanted, recording)
+    rest = wanted.part(at_s - min(0, jump_ms) / 1000)
+    recording = silence(0.7, RATE) + wanted.part(0, at_s) + silence(max(0, jump_ms) / 1000, RATE) + rest
+    match = find_speech(wanted, mixed(recording + silence(1, RATE), noise(6, -60)))
     assert match.found
-    assert match.lag_ms == pytest.approx(700, abs=25)
+    assert match.lag_ms == pytest.approx(700, abs=abs(jump_ms) + 5)
+    assert match.gain_db == pytest.approx(0, abs=1)
+
+
+def test_the_parts_of_speech_in_another_order_are_not_the_speech() -> None:
+    wanted = babble(3.2, 5)
+    shuffled = wanted.part(2.4) + wanted.part(0.8, 1.6) + wanted.part(0, 0.8) + wanted.part(1.6, 2.4)
+    assert not find_speech(wanted, silence(1, RATE) + shuffled + silence(2, RATE)).found
 
 
 @pytest.mark.parametrize(
@@ -205,7 +215,7 @@ def test_speech_is_found_although_a_jitter_buffer_moved_its_second_half() -> Non
 )
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_speech_is_not_found_where_it_is_not(recording: Sound, seed: int) -> None:
-    assert find_speech(babble(3, seed), recording).score < 0.65
+    assert find_speech(babble(3, seed), recording).score < 0.6
 
 
 def test_speech_played_backwards_is_not_the_same_speech() -> None:
@@ -218,5 +228,5 @@ def test_a_recording_must_be_longer_than_what_is_looked_for() -> None:
         find_waveform(babble(1, 1), silence(0.5, RATE))
     with pytest.raises(ValueError, match="shorter"):
         find_speech(babble(1, 1), silence(0.5, RATE))
-    with pytest.raises(ValueError, match="from 0"):
+    with pytest.raises(ValueError, match=r"from 0\.3 s"):
         find_speech(babble(0.24, 1), silence(2, RATE))
