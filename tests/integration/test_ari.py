@@ -217,7 +217,8 @@ async def test_music_ringing_muting_and_holding_are_accepted(client: AriClient) 
 async def test_a_recording_is_made_and_stopped(stack: Stack, client: AriClient) -> None:
     """Asterisk does not make the folder itself: without it, every recording is refused with 500."""
     (stack.folder / "asterisk" / "spool" / "recording").mkdir(exist_ok=True)
-    with await answered(client) as channel:
+    with await client.channels.originate(endpoint="Local/answer@test-far-end/n") as channel:
+        await channel.wait_for(StasisStart, timeout=PATIENCE)
         with await channel.record("test-recording", "wav", max_seconds=30) as recording:
             assert (await recording.get()).state in {"queued", "recording"}
             await recording.pause()
@@ -226,6 +227,13 @@ async def test_a_recording_is_made_and_stopped(stack: Stack, client: AriClient) 
             assert (await recording.finished(PATIENCE)).state == "done"
         with pytest.raises(Unprocessable):
             await channel.record("test-recording-2", "mp99")
+
+
+async def test_a_channel_that_we_dialled_cannot_be_recorded_by_itself(stack: Stack, client: AriClient) -> None:
+    (stack.folder / "asterisk" / "spool" / "recording").mkdir(exist_ok=True)
+    with await answered(client) as channel, await channel.record("test-recording-3", "wav") as recording:
+        failed = await recording.finished(PATIENCE)
+        assert (failed.state, failed.cause) == ("failed", "Cannot record channel while in bridge")
 
 
 async def test_a_channel_that_goes_on_in_the_dialplan_has_left_but_lives(client: AriClient) -> None:
