@@ -33,7 +33,8 @@ class Book:
     async def meta(self, call_id: str, linkedid: str, *, ended_by: str, cause: int = 16, reason: str = "why") -> None:
         await self.db.execute(
             """INSERT INTO whatsapp.calls (id, meta_call_id, phone_number_id, direction, user_id, user_number,
-                                           user_name, state, linkedid, received_at, ended_at, ended_by, hangup_cause, reason)
+                                           user_name, state, linkedid, received_at, ended_at, ended_by,
+                                           hangup_cause, reason)
                VALUES ($1, $2, '106', 'inbound', '49151', '49151', 'Ada', 'ended', $3, $4, $5, $6, $7, $8)""",
             uuid.uuid4(),
             call_id,
