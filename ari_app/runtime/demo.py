@@ -79,7 +79,8 @@ async def run(json_output: bool, *, console: Console | None = None) -> int:
                     outcome = await _make_the_call(stack, closure, shown)
                     failures = outcome.complaints()
                 except (DemoError, PhoneError, SimulatorError, ProcessError, TimeoutError) as error:
-                    failures = [str(error) or type(error).__name__]
+                    dead = [each for each in (stack.simulator, stack.bridge, stack.app) if not each.running]
+                    failures = [each.complaint() for each in dead] or [str(error) or type(error).__name__]
                 kept = await asyncio.to_thread(_keep, stack.folder) if failures else stack.folder
                 failures = [failure.replace(str(stack.folder), str(kept)) for failure in failures]
     except asyncio.CancelledError:
