@@ -11,17 +11,36 @@ from ari_app.ari.events import Reconnected, StasisStart
 from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
 from ari_app.config import Config
 from ari_app.flows.entrance import now, read_call
-from ari_app.flows.inbound import InboundCall, Services, bridge_prefix
+from ari_app.flows.exchange import Exchange
+from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
+from ari_app.flows.guard import Guard
+from ari_app.flows.inbound import serve
 from ari_app.flows.journal import Journal
 from ari_app.flows.legs import CallerLeg
+from ari_app.flows.message_post import MessagePost
+from ari_app.flows.recording_keeper import RecordingKeeper
+from ari_app.flows.recording_keys import RecordingKeys
+from ari_app.flows.target_health import TargetHealth
+from ari_app.flows.visit import Services, Visit, bridge_prefix
+from ari_app.store.admissions import AdmissionStore
+from ari_app.store.agents import AgentStore
 from ari_app.store.calls import CallStore
 from ari_app.store.database import Database
+from ari_app.store.feature_codes import FeatureCodeStore
+from ari_app.store.groups import GroupStore
+from ari_app.store.menus import MenuStore
+from ari_app.store.prompts import PromptStore
+from ari_app.store.queue import QueueStore
+from ari_app.store.recordings import RecordingStore
 from ari_app.store.routes import RouteStore
+from ari_app.store.schedules import ScheduleStore
+from ari_app.store.sip_targets import SipTargetStore
+from ari_app.store.voicemails import VoicemailStore
 
 logger = logging.getLogger(__name__)
 
-#: First argument with which our own legs to agents enter the application.
-AGENT_LEG = "agent"
+#: First arguments with which our own legs enter the application: to agents, and for recording.
+OWN_LEGS = frozenset({"agent", "recorder"})
 
 #: How many channels we remember to have served, to tell a leftover from a caller whose StasisStart got lost.
 REMEMBERED = 4096
@@ -37,8 +56,31 @@ class Application:
             config.ari.url, config.ari.username, config.ari.password.get_secret_value(), config.app.name
         )
         self._store = CallStore(self._database)
-        self._services = Services(self._ari, Journal(self._store), RouteStore(self._database), self._config)
-        self._calls: dict[UUID, InboundCall] = {}
+        targets = SipTargetStore(self._database)
+        self._target_health = TargetHealth(self._ari, targets, config.app.sip_target_qualify_seconds)
+        self._recordings = RecordingKeeper(self._ari, RecordingStore(self._database), config.app.recordings_folder)
+        self._post = MessagePost(VoicemailStore(self._database), self._ari, self._config.mail)
+        self._codes = FeatureCodes(self._ari, FeatureCodeStore(self._database), config.app.pause_reasons)
+        groups = GroupStore(self._database)
+        self._exchange = Exchange(self._ari, AgentStore(self._database), QueueStore(self._database), groups)
+        self._services = Services(
+            self._ari,
+            Journal(self._store),
+            RouteStore(self._database),
+            groups,
+            PromptStore(self._database),
+            self._config,
+            exchange=self._exchange,
+            menus=MenuStore(self._database),
+            sip_targets=targets,
+            target_health=self._target_health,
+            guard=Guard(config.app.pstn_guard, frozenset(config.app.voip_contexts)),
+            recordings=self._recordings,
+            schedules=ScheduleStore(self._database),
+            admissions=AdmissionStore(self._database),
+            post=self._post,
+        )
+        self._calls: dict[UUID, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: OrderedDict[str, None] = OrderedDict()
 
@@ -48,19 +90,23 @@ class Application:
         Raises StoreError or AriError when PostgreSQL or Asterisk cannot be reached at the start, and AriError
         when Asterisk will not have us any longer.
         """
-        async with self._database, self._ari:
+        async with self._database, self._ari, self._post:
             with self._ari.events(StasisStart, Reconnected) as events:
                 await self._clear_leftovers(self._ari.left_behind)
-                ready()
-                try:
-                    await self._serve_all(events)
-                except asyncio.CancelledError:
-                    await self._hang_up(await self._ari.channels_inside())
-                    raise
+                async with self._exchange:
+                    ready()
+                    try:
+                        await self._serve_all(events)
+                    except asyncio.CancelledError:
+                        await self._hang_up(await self._ari.channels_inside())
+                        raise
 
     async def _serve_all(self, events: Subscription) -> None:
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._target_health.run(), name="target-health")
+                group.create_task(self._recordings.run(), name="recordings")
+                group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 await self._listen(events, group)
         except* AriError as failures:
             raise failures.exceptions[0] from None
@@ -76,11 +122,17 @@ class Application:
 
     async def _take_in(self, start: StasisStart, group: asyncio.TaskGroup) -> None:
         channel = self._ari.channels.handle(start.channel.id, start.channel)
-        if start.args[:1] == [AGENT_LEG]:
+        if OWN_LEGS.intersection(start.args[:1]):
             if not self._is_ours(channel.id):
+                await self._hang_up([channel])
+        elif start.replace_channel is not None:  # an agent transfers a caller
+            if not self._is_ours(start.replace_channel.id):
                 await self._hang_up([channel])
         elif channel.id in self._served:
             logger.debug("channel %s is served already", channel.id)
+        elif start.args[:1] == [AGENT_CODE]:
+            self._remember(channel.id)
+            group.create_task(self._codes.serve(start, channel), name=f"code-{channel.id}")
         elif len(self._tasks) >= self._config.max_calls:
             logger.error("%d calls at once, no more are taken: %s is refused", len(self._tasks), channel.id)
             await self._hang_up([channel], SWITCH_CONGESTION)
@@ -95,11 +147,12 @@ class Application:
         caller = CallerLeg(self._ari, channel)
         try:
             call = await read_call(start, channel)
-            self._calls[call.id] = inbound = InboundCall(self._services, call, caller)
+            self._calls[call.id] = visit = Visit(self._services, call, caller)
             try:
-                await inbound.run()
+                await serve(visit)
             finally:
                 del self._calls[call.id]
+                self._exchange.forget(call.id)
         except Exception:
             logger.exception("channel %s could not be served", channel.id)
             await self._hang_up([channel])
@@ -117,7 +170,7 @@ class Application:
             if self._is_ours(channel.id) or channel.data is None:
                 continue
             args = channel.data.dialplan.app_data.split(",")[1:]
-            if channel.id in self._served or args[:1] == [AGENT_LEG]:
+            if channel.id in self._served or OWN_LEGS.intersection(args[:1]):
                 logger.warning("channel %s belongs to no call any more: hung up", channel.id)
                 await self._hang_up([channel])
             else:

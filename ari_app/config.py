@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
@@ -28,6 +28,18 @@ class AriConfig(_Section):
     password: SecretStr
 
 
+class MailConfig(_Section):
+    """`[app.mail]`: voicemail goes to people by e-mail."""
+
+    host: str
+    port: int = Field(25, ge=1, le=65535)
+    security: Literal["none", "starttls", "tls"] = "starttls"
+    username: str | None = None
+    password: SecretStr | None = None
+    sender: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
+    recipients: tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = Field(min_length=1)
+
+
 class AppConfig(_Section):
     name: str = Field("asterisk-whatsapp", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     "Name of the Stasis application, as the dialplan calls it."
@@ -37,6 +49,29 @@ class AppConfig(_Section):
     "What callers hear when their call cannot be handled because something on our side is broken."
     max_calls: int = Field(500, ge=1, le=100_000)
     "Calls at once; further ones are refused with cause 42 (congestion)."
+    prompts_folder: Path = Path("/var/lib/asterisk-whatsapp/prompts")
+    "Prompts of our own; Asterisk must be able to read it under the same path."
+    recordings_folder: Path = Path("/var/lib/asterisk-whatsapp/recordings")
+    "Recordings of calls, one stereo file each."
+    pause_reasons: dict[Annotated[str, StringConstraints(pattern=r"^[1-9]$")], str] = {
+        "1": "Break",
+        "2": "Lunch",
+        "3": "Meeting",
+        "4": "Training",
+        "5": "Paperwork",
+    }
+    "What the digit says with which an agent pauses."
+    voicemail_folder: Path = Path("/var/lib/asterisk-whatsapp/voicemail")
+    "Messages that callers left."
+    mail: MailConfig | None = None
+    pstn_guard: bool = True
+    "Keep WhatsApp calls from agents, SIP targets and contexts that are not marked free of the telephone network."
+    voip_contexts: tuple[Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,79}$")], ...] = ()
+    "Contexts of the dialplan that reach no telephone network: WhatsApp calls may go on there."
+    sip_target_ring_seconds: int = Field(20, ge=3, le=300)
+    "How long one SIP target may take to answer before the next one is tried, s."
+    sip_target_qualify_seconds: int = Field(15, ge=2, le=3600)
+    "How often Asterisk asks each SIP target by OPTIONS whether it is there, s."
 
 
 class Config(BaseModel):

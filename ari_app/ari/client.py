@@ -19,7 +19,7 @@ from ari_app.ari.requests import Requests
 from ari_app.ari.resync import resync
 from ari_app.ari.stream import EventStream
 from ari_app.ari.subscriptions import Router, Subscription
-from ari_app.ari.system import Applications, Asterisk, DeviceStates, Endpoints
+from ari_app.ari.system import Applications, Asterisk, DeviceStates, Endpoints, Mailboxes
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,7 @@ class AriClient:
         self.recordings = Recordings(connection)
         self.endpoints = Endpoints(connection)
         self.device_states = DeviceStates(connection)
+        self.mailboxes = Mailboxes(connection)
         self.applications = Applications(connection)
         self.asterisk = Asterisk(connection)
 

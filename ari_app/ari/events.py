@@ -66,6 +66,8 @@ class ChannelDestroyed(ChannelEvent):
 
     cause: int = 0
     cause_txt: str = ""
+    tech_cause: int | None = None
+    "The technology's own cause: the last SIP status of a PJSIP channel."
 
 
 class ChannelStateChange(ChannelEvent):
@@ -152,6 +154,19 @@ class ChannelLeftBridge(BridgeEvent):
     channel: ChannelData
 
 
+class BridgeAttendedTransfer(Event):
+    """A phone connected the two calls that it had. `result` is Success, or why not.
+
+    The legs are the phone's own two channels; those that are in no bridge have their place in the dialplan.
+    """
+
+    transferer_first_leg: ChannelData
+    transferer_second_leg: ChannelData
+    transferee: ChannelData | None = None
+    transfer_target: ChannelData | None = None
+    result: str = ""
+
+
 class Dial(Event):
     """Progress of a dial. `dialstatus` is empty at the start, then RINGING, PROGRESS, ANSWER, BUSY, NOANSWER,
     …
@@ -232,8 +247,8 @@ def subjects(raw: dict[str, Any]) -> list[str]:
     end.
     """
     found = []
-    for field in ("channel", "peer", "caller", "forwarded", "replace_channel"):
-        if (part := raw.get(field)) is not None:
+    for field in ("channel", "peer", "caller", "forwarded", "replace_channel", "transferer_first_leg"):
+        if (part := raw.get(field)) is not None and raw.get("type") != "PeerStatusChange":  # its peer is no channel
             found.append("channel:" + part["id"])
     for field in ("bridge", "bridge_from"):
         if (part := raw.get(field)) is not None:

@@ -1,5 +1,6 @@
-"""Recordings that are being made."""
+"""Recordings: being made, and stored in Asterisk."""
 
+from collections.abc import AsyncIterator
 from typing import Self
 
 from ari_app.ari.connection import Connection
@@ -65,6 +66,14 @@ class LiveRecording:
         """Raises NotFound, Conflict."""
         await self._connection.requests.delete(self._path + "/pause")
 
+    async def mute(self) -> None:
+        """Record silence from now on; unlike `pause`, time goes on in the file. Raises NotFound, Conflict."""
+        await self._connection.requests.post(self._path + "/mute")
+
+    async def unmute(self) -> None:
+        """Raises NotFound, Conflict."""
+        await self._connection.requests.delete(self._path + "/mute")
+
     def close(self) -> None:
         """Give back the subscription; the recording goes on."""
         if self._events is not None:
@@ -72,12 +81,32 @@ class LiveRecording:
 
 
 class Recordings:
+    """Recordings in the making, and those that Asterisk keeps in its spool folder, by name."""
+
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def handle(self, name: str) -> LiveRecording:
         """A handle for a live recording known by name; nothing is asked of Asterisk."""
         return LiveRecording(self._connection, name)
+
+    async def stored(self) -> list[str]:
+        """Names of what Asterisk keeps; those in the making are among them."""
+        return [str(item["name"]) for item in await self._connection.requests.get("/recordings/stored")]
+
+    def read(self, name: str, chunk: int) -> AsyncIterator[bytes]:
+        """The bytes of a stored recording's file, `chunk` at a time (the last may be shorter).
+
+        Raises NotFound, AriUnavailable.
+        """
+        return self._connection.requests.download(f"/recordings/stored/{segment(name)}/file", chunk)
+
+    async def delete(self, name: str) -> None:
+        """Delete a stored recording; one that is not there is no error."""
+        try:
+            await self._connection.requests.delete(f"/recordings/stored/{segment(name)}")
+        except NotFound:
+            return
 
 
 async def start(connection: Connection, target: str, name: str, audio_format: str, **params: Value) -> LiveRecording:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -116,6 +116,28 @@ class Requests:
             return json.loads(text)
         except ValueError as error:
             raise AriUnavailable("the answer is not JSON", method=method, path=path) from error
+
+    async def download(self, path: str, chunk: int) -> AsyncIterator[bytes]:
+        """The answer's body, `chunk` bytes at a time (the last may be shorter); the time limit is for each of them.
+
+        It holds none of the places for requests, since it may take long. Raises as `send`.
+        """
+        limit = aiohttp.ClientTimeout(total=None, sock_connect=self._timeout, sock_read=self._timeout)
+        try:
+            async with self.session.get(f"{self.url}/ari{path}", timeout=limit, allow_redirects=False) as response:
+                if response.status >= 400:
+                    raise http_error(response.status, _message(await response.text()), "GET", path)
+                while True:
+                    try:
+                        yield await response.content.readexactly(chunk)
+                    except asyncio.IncompleteReadError as error:
+                        if error.partial:
+                            yield error.partial
+                        return
+        except TimeoutError as error:
+            raise AriUnavailable(f"nothing came for {self._timeout:g} s", method="GET", path=path) from error
+        except aiohttp.ClientError as error:
+            raise AriUnavailable(str(error) or type(error).__name__, method="GET", path=path) from error
 
 
 def _message(text: str) -> str:

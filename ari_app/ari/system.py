@@ -1,6 +1,7 @@
 """The rest of ARI that we use: endpoints, device states, Stasis applications, Asterisk itself."""
 
 import builtins
+from collections.abc import Mapping
 
 from ari_app.ari.connection import Connection
 from ari_app.ari.models import ApplicationData, AsteriskInfo, DeviceStateData, EndpointData
@@ -41,6 +42,19 @@ class DeviceStates:
     async def delete(self, name: str) -> None:
         """Raises NotFound, Conflict."""
         await self._connection.requests.delete(f"/deviceStates/{segment(name)}")
+
+
+class Mailboxes:
+    """Message counts that phones are told of. Asterisk needs res_mwi_external and res_ari_mailboxes for it, which
+    Debian's has not: all methods raise NotFound then.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def update(self, name: str, *, old: int, new: int) -> None:
+        """`name` as the endpoints' `mailboxes` have it (`team@office`)."""
+        await self._connection.requests.put(f"/mailboxes/{segment(name)}", oldMessages=old, newMessages=new)
 
 
 class Applications:
@@ -85,3 +99,20 @@ class Asterisk:
 
     async def set_variable(self, name: str, value: str) -> None:
         await self._connection.requests.post("/asterisk/variable", variable=name, value=value)
+
+    async def put_object(self, module: str, kind: str, name: str, fields: Mapping[str, str]) -> None:
+        """Make an object of a module's configuration (`res_pjsip`, `endpoint`, …) while Asterisk runs.
+
+        Only for kinds that sorcery.conf maps to something that can be written (`memory`); else Forbidden. An
+        object that exists is changed; a field that may come several times (`contact`) gets another value.
+        """
+        body = {"fields": [{"attribute": attribute, "value": value} for attribute, value in fields.items()]}
+        await self._connection.requests.put(_object(module, kind, name), body)
+
+    async def delete_object(self, module: str, kind: str, name: str) -> None:
+        """Raises NotFound, Forbidden (it comes from a file)."""
+        await self._connection.requests.delete(_object(module, kind, name))
+
+
+def _object(module: str, kind: str, name: str) -> str:
+    return f"/asterisk/config/dynamic/{segment(module)}/{segment(kind)}/{segment(name)}"

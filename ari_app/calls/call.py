@@ -26,7 +26,7 @@ class State(StrEnum):
 
 #: From each state, the states that may follow. An agent who refuses puts the caller back into the queue.
 NEXT: dict[State, frozenset[State]] = {
-    State.RECEIVED: frozenset({State.QUEUED, State.ENDED}),
+    State.RECEIVED: frozenset({State.QUEUED, State.RINGING, State.CONNECTED, State.ENDED}),
     State.QUEUED: frozenset({State.RINGING, State.ENDED}),
     State.RINGING: frozenset({State.QUEUED, State.CONNECTED, State.ENDED}),
     State.CONNECTED: frozenset({State.ENDED}),
@@ -56,6 +56,8 @@ class Call:
     ended_at: datetime | None = None
     agent_id: UUID | None = None
     ending: Ending | None = None
+    path: tuple[str, ...] = ()
+    "Where the caller went, in order."
 
     def queued(self, at: datetime) -> "Call":
         """The caller waits (again). `queued_at` is when that began."""
@@ -65,8 +67,8 @@ class Call:
         """An agent's phone is asked to ring."""
         return self._to(State.RINGING)
 
-    def connected(self, agent_id: UUID, at: datetime) -> "Call":
-        """Caller and agent hear each other."""
+    def connected(self, agent_id: UUID | None, at: datetime) -> "Call":
+        """The caller and an agent, or somebody who is no agent of ours, hear each other."""
         return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=self._not_before(at))
 
     def ended(self, ending: Ending, at: datetime) -> "Call":

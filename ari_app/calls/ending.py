@@ -52,10 +52,12 @@ def abandoned(moment: str) -> Ending:
     return Ending(Status.USER_ABANDON, EndedBy.USER, f"the caller hung up {moment}")
 
 
-def nobody_answered(offers: Sequence[Offer]) -> Ending:
-    """All agents who could be asked were asked, and none took the call."""
+def nobody_answered(offers: Sequence[Offer], notes: Sequence[str] = ()) -> Ending:
+    """All agents who could be asked were asked, and none took the call; `notes` say why nobody was asked."""
     reasons = dict.fromkeys(offer.reason for offer in offers if offer.reason)
-    return Ending(Status.MISSED, EndedBy.SYSTEM, "; ".join(reasons) or "no agent could be asked")
+    return Ending(
+        Status.MISSED, EndedBy.SYSTEM, "; ".join(reasons or dict.fromkeys(notes)) or "no agent could be asked"
+    )
 
 
 def no_route(number: str) -> Ending:

@@ -33,6 +33,8 @@ class Agent:
     id: UUID
     name: str
     endpoint: str
+    voip_only: bool = False
+    "No telephone network behind the endpoint: WhatsApp calls may be joined to it."
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Offer:
     "Q.850, where the agent did not answer."
     reason: str = ""
     "In words for people."
+    group: str | None = None
+    "On whose behalf the agent was rung."
 
     def answered(self, at: datetime) -> "Offer":
         return self._end(at, Outcome.ANSWERED, None, f"{self.agent.name} answered")

@@ -71,7 +71,7 @@ class EmbeddedAsterisk:
         self.ari_password = _password()
         self.log = logs / "asterisk.log"
         folder.mkdir(mode=0o700)
-        for name in ("etc", "cache", "lib", "spool", "run"):
+        for name in ("etc", "cache", "lib", "spool", "spool/recording", "run"):
             (folder / name).mkdir()
         self._render(logs, ports)
         self.process = Process(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import asyncpg
 from rich.console import Console
 
+from ari_app.runtime import config_command, prompt_command, voicemail_command
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.display import show
 from ari_app.runtime.errors import ProcessError, UnavailableError
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     migration = commands.add_parser("migrate", help="bring a PostgreSQL database up to date")
     migration.add_argument("--dsn", required=True, help="postgresql://user:password@host/database")
     migration.set_defaults(run=_migrate)
+
+    config_command.add_to(commands)
+    prompt_command.add_to(commands)
+    voicemail_command.add_to(commands)
     return parser
 
 

@@ -214,13 +214,14 @@ class Stack:
         await asyncio.gather(self.app.stop(), self.bridge.stop(), self.simulator.stop())
 
     async def _seed(self) -> None:
-        """The role that writes call detail records, and the least a call needs: number, agent, route."""
+        """The role that writes call detail records, and the least a call needs: number, agent, group, route."""
         await self.postgres.create_role(CDR_ROLE)
         await self.postgres.execute(
             f"ALTER ROLE {CDR_ROLE} SET timezone TO 'UTC'; GRANT USAGE ON SCHEMA cdr TO {CDR_ROLE}; "
             f"GRANT INSERT ON cdr.cdr TO {CDR_ROLE}",
             OWNER,
         )
+        extension = self.options.agent_endpoint.rpartition("/")[2]
         connection = await asyncpg.connect(self.dsn, timeout=STATEMENT_LIMIT)
         try:
             await connection.execute(
@@ -231,10 +232,15 @@ class Stack:
                 timeout=STATEMENT_LIMIT,
             )
             await connection.execute(
-                "WITH agent AS (INSERT INTO pbx.agents (name, endpoint) VALUES ($1, $2) RETURNING id) "
-                "INSERT INTO pbx.routes (number, agent_id) SELECT $3, id FROM agent",
-                f"Agent {self.options.agent_endpoint.rpartition('/')[2]}",
+                "WITH agent AS (INSERT INTO pbx.agents (name, endpoint, extension, voip_only) "
+                "VALUES ($1, $2, $3, true) RETURNING id), "
+                "team AS (INSERT INTO pbx.groups (name) VALUES ('Agents') RETURNING name), "
+                "member AS (INSERT INTO pbx.group_members (group_name, agent_id) SELECT name, id FROM team, agent), "
+                "route AS (INSERT INTO pbx.routes (number) VALUES ($4) RETURNING number) "
+                "INSERT INTO pbx.route_groups (number, position, group_name) SELECT number, 1, name FROM route, team",
+                f"Agent {extension}",
                 self.options.agent_endpoint,
+                extension if extension.isdecimal() else None,
                 self.number.display_number,
                 timeout=STATEMENT_LIMIT,
             )
@@ -251,7 +257,12 @@ class Stack:
                     "username": ARI_USER,
                     "password": self.asterisk.ari_password,
                 },
-                "app": {"name": STASIS_APP},
+                "app": {
+                    "name": STASIS_APP,
+                    "prompts_folder": str(self.folder / "prompts"),
+                    "recordings_folder": str(self.folder / "calls"),
+                    "voicemail_folder": str(self.folder / "voicemail"),
+                },
                 "bridge": {"listen": self._bridge_listen, "name": BRIDGE_APP, "media_address": LOOPBACK},
                 "meta": {
                     "graph_url": self.simulator_url,

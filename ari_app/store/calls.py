@@ -14,17 +14,17 @@ from ari_app.store.database import Database
 
 _SAVE_CALL = """
 INSERT INTO pbx.calls (id, linkedid, channel_type, direction, number, caller_number, caller_name, whatsapp_call_id,
-                       state, status, ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at)
-VALUES ($1, $2, $3, 'inbound', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
+                       state, status, ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at, path)
+VALUES ($1, $2, $3, 'inbound', $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 ON CONFLICT (id) DO UPDATE
    SET state = excluded.state, status = excluded.status, ended_by = excluded.ended_by, reason = excluded.reason,
        agent_id = excluded.agent_id, queued_at = excluded.queued_at, connected_at = excluded.connected_at,
-       ended_at = excluded.ended_at
+       ended_at = excluded.ended_at, path = excluded.path
 """
 
 _SAVE_OFFER = """
-INSERT INTO pbx.offers (id, call_id, agent_id, started_at, ended_at, outcome, cause, reason)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO pbx.offers (id, call_id, agent_id, started_at, ended_at, outcome, cause, reason, group_name)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (id) DO UPDATE
    SET ended_at = excluded.ended_at, outcome = excluded.outcome, cause = excluded.cause, reason = excluded.reason
 """
@@ -86,6 +86,7 @@ def _call_row(call: Call) -> tuple[object, ...]:
         call.queued_at,
         call.connected_at,
         call.ended_at,
+        list(call.path),
     )
 
 
@@ -99,4 +100,5 @@ def _offer_row(offer: Offer) -> tuple[object, ...]:
         offer.outcome and offer.outcome.value,
         offer.cause,
         offer.reason or None,
+        offer.group,
     )

@@ -65,6 +65,11 @@ class Database:
                 logger.warning("connections to PostgreSQL did not close within %g s: cut", CLOSE_SECONDS)
                 pool.terminate()
 
+    @property
+    def dsn(self) -> str:
+        """For connections beside the pool (LISTEN). It has the password in it."""
+        return self._dsn
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy]:
         """A connection, given back at the end. Whatever goes wrong with PostgreSQL in it is raised as

@@ -1,18 +1,16 @@
-"""Routes in PostgreSQL: which agent a number goes to."""
+"""Routes in PostgreSQL: what is configured for a number."""
 
 import logging
 
-from ari_app.calls.offer import Agent
-from ari_app.calls.route import Route
+from ari_app.calls.route import Incoming, Route
 from ari_app.store.database import Database, StoreError
 
 logger = logging.getLogger(__name__)
 
 _FIND = """
-SELECT r.number, r.entry_prompt, r.no_agent_prompt, r.music_class, r.ring_seconds,
-       a.id AS agent_id, a.name AS agent_name, a.endpoint
-  FROM pbx.routes r JOIN pbx.agents a ON a.id = r.agent_id
- WHERE r.number = $1 AND a.enabled
+SELECT r.*, array(SELECT group_name FROM pbx.route_groups g WHERE g.number = r.number ORDER BY position) AS groups
+  FROM pbx.routes r
+ WHERE r.number = $1
 """
 
 
@@ -24,7 +22,7 @@ class RouteStore:
         self._remembered: dict[str, Route] = {}
 
     async def find(self, number: str) -> Route | None:
-        """The route of a number, None if there is none or its agent is disabled.
+        """The route of a number, None if there is none.
 
         Raises StoreError when PostgreSQL is away and the number was not asked for before.
         """
@@ -39,13 +37,9 @@ class RouteStore:
         if row is None:
             self._remembered.pop(number, None)
             return None
+        columns = dict(row)
         route = Route(
-            number=row["number"],
-            agent=Agent(row["agent_id"], row["agent_name"], row["endpoint"]),
-            entry_prompt=row["entry_prompt"],
-            no_agent_prompt=row["no_agent_prompt"],
-            music_class=row["music_class"],
-            ring_seconds=row["ring_seconds"],
+            **columns | {"incoming": Incoming(columns["incoming"]), "groups": tuple(columns["groups"])},
         )
         self._remembered[number] = route
         return route

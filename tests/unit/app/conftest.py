@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,23 +13,75 @@ from ari_app.ari import AriClient
 from ari_app.ari.events import StasisStart
 from ari_app.ari.testing import FakeAri, Reply, Request
 from ari_app.calls.call import Call
+from ari_app.calls.destination import Destination, Kind
+from ari_app.calls.group import Group
 from ari_app.calls.offer import Agent, Offer
-from ari_app.calls.route import Route
+from ari_app.calls.route import Incoming, Route
 from ari_app.config import AppConfig
 from ari_app.flows.entrance import read_call
-from ari_app.flows.inbound import InboundCall, Services
+from ari_app.flows.exchange import Exchange
+from ari_app.flows.guard import Guard
+from ari_app.flows.inbound import serve
 from ari_app.flows.journal import Journal
 from ari_app.flows.legs import CallerLeg
+from ari_app.flows.message_post import MessagePost
+from ari_app.flows.recording_keeper import RecordingKeeper
+from ari_app.flows.target_health import TargetHealth
+from ari_app.flows.visit import Services, Visit
+from ari_app.queueing import JoinEmpty, LeaveEmpty, Rules
+from ari_app.store.admissions import AdmissionStore
+from ari_app.store.agents import AgentStore, Release, Standing
 from ari_app.store.calls import CallStore
 from ari_app.store.database import Database, StoreError
+from ari_app.store.groups import GroupStore
+from ari_app.store.menus import MenuStore
+from ari_app.store.prompts import PromptStore
+from ari_app.store.queue import QueueStore, Waiting
+from ari_app.store.recordings import RecordingStore
 from ari_app.store.routes import RouteStore
+from ari_app.store.schedules import ScheduleStore
+from ari_app.store.sip_targets import SipTargetStore
+from ari_app.store.voicemails import VoicemailStore
 
-AGENT = Agent(uuid.uuid4(), "Agent 1001", "PJSIP/1001")
+AGENT = Agent(uuid.uuid4(), "Agent 1001", "PJSIP/1001", voip_only=True)
 NUMBER = "15550783881"
 
 
-def route(ring_seconds: int = 3) -> Route:
-    return Route(NUMBER, AGENT, "sound:entry", "sound:nobody", "default", ring_seconds)
+def route() -> Route:
+    return Route(
+        number=NUMBER,
+        incoming=Incoming.AGENT_GROUP,
+        groups=("Agents",),
+        groups_together=False,
+        menu=None,
+        handled_by_sip=False,
+        calling_enabled=True,
+        schedule=None,
+        max_calls=None,
+        priority=10,
+        entry_prompt="sound:entry",
+        waiting_prompt=None,
+        voicemail_prompt="sound:vm-intro",
+        consent_prompt=None,
+        recording=False,
+        recording_days=None,
+    )
+
+
+def group(ring_seconds: int = 3) -> Group:
+    return Group(
+        rules=Rules("Agents", join_empty=JoinEmpty.ALWAYS, leave_empty=LeaveEmpty.NEVER),
+        ring_seconds=ring_seconds,
+        service_level_seconds=20,
+        no_agent=Destination(Kind.HANGUP, "sound:nobody"),
+        music_class="default",
+        waiting_interval_seconds=45,
+        announce_position=False,
+        announce_wait=False,
+        exit_digit=None,
+        exit_to=None,
+        whisper=None,
+    )
 
 
 class FakeStore(CallStore, RouteStore):
@@ -55,6 +108,76 @@ class FakeStore(CallStore, RouteStore):
         return self.routes.get(number)
 
 
+class FakeGroups(GroupStore):
+    def __init__(self) -> None:
+        super().__init__(Database("postgresql://nowhere"))
+        self.groups = {"Agents": group()}
+
+    async def find_group(self, name: str) -> Group | None:
+        return self.groups.get(name)
+
+    async def all_rules(self) -> list[Rules]:
+        return [group.rules for group in self.groups.values()]
+
+
+class FakeAgents(AgentStore):
+    """One agent, whose reservation is kept here."""
+
+    def __init__(self) -> None:
+        super().__init__(Database("postgresql://nowhere"))
+        self.reserved: dict[uuid.UUID, uuid.UUID] = {}
+        self.releases: list[Release] = []
+
+    async def load(self, agents: Iterable[uuid.UUID] | None = None) -> list[Standing]:
+        return [
+            Standing(
+                AGENT,
+                extension="1001",
+                groups={"Agents": 1},
+                enabled=True,
+                logged_in=True,
+                paused=False,
+                call_id=self.reserved.get(AGENT.id),
+                available_after=0.0,
+                idle_since=0.0,
+                answered=0,
+            )
+        ]
+
+    async def reserve(self, wanted: Sequence[tuple[uuid.UUID, uuid.UUID]]) -> set[uuid.UUID]:
+        await asyncio.sleep(0)
+        got = {agent: call for agent, call in wanted if agent not in self.reserved}
+        self.reserved |= got
+        return set(got)
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        self.releases += releases
+        for release in releases:
+            if self.reserved.get(release.agent) == release.call:
+                del self.reserved[release.agent]
+
+    async def clear_ended(self) -> int:
+        return 0
+
+
+class FakeQueue(QueueStore):
+    def __init__(self) -> None:
+        super().__init__(Database("postgresql://nowhere"))
+        self.waiting: set[uuid.UUID] = set()
+
+    async def join(self, waiting: Sequence[Waiting]) -> None:
+        self.waiting |= {w.call for w in waiting}
+
+    async def leave(self, calls: Sequence[uuid.UUID]) -> None:
+        self.waiting -= set(calls)
+
+    async def clear_ended(self) -> None:
+        return
+
+    async def listen(self, told: Callable[[str, str], None], begun: Callable[[], None]) -> None:
+        await asyncio.Event().wait()
+
+
 @dataclass
 class FakePbx:
     """Channels as Asterisk would have them: requests change them, and events tell."""
@@ -77,6 +200,10 @@ class FakePbx:
         if self.leave_at == len(self.log):
             await self.hang_up("caller", 16)
         match request.method, parts:
+            case "POST", ["applications", name, "subscription"]:
+                return 200, {"name": name}
+            case "GET", ["deviceStates", *name]:
+                return 200, {"name": "/".join(name), "state": "NOT_INUSE"}
             case "GET", ["channels"]:
                 return 200, [{"id": channel} for channel in self.alive]
             case "POST", ["channels", "create"]:
@@ -157,11 +284,36 @@ class House:
     pbx: FakePbx
     client: AriClient
     store: FakeStore
-    call: InboundCall | None = None
+    groups: FakeGroups
+    agents: FakeAgents
+    queue: FakeQueue
+    exchange: Exchange
+    own_subscriptions: int = 0
+    "Of the exchange, not of the call."
+    visit: Visit | None = None
 
     async def serve(self, *args: str, exten: str = NUMBER) -> Call:
         """Let the caller in and serve the call to its end; the call as it was in the end."""
-        services = Services(self.client, Journal(self.store), self.store, AppConfig.model_validate({}))
+        nowhere = Database("postgresql://nowhere")
+        targets = SipTargetStore(nowhere)
+        config = AppConfig.model_validate({})
+        services = Services(
+            self.client,
+            Journal(self.store),
+            self.store,
+            self.groups,
+            PromptStore(nowhere),
+            config,
+            exchange=self.exchange,
+            menus=MenuStore(nowhere),
+            sip_targets=targets,
+            target_health=TargetHealth(self.client, targets, 15),
+            guard=Guard(),
+            schedules=ScheduleStore(nowhere),
+            admissions=AdmissionStore(nowhere),
+            post=MessagePost(VoicemailStore(nowhere), self.client, None),
+            recordings=RecordingKeeper(self.client, RecordingStore(nowhere), Path("/nowhere")),
+        )
         snapshot: dict[str, Any] = {
             "id": "caller",
             "caller": {"name": "Anna", "number": "030123"},
@@ -172,11 +324,12 @@ class House:
         )
         leg = CallerLeg(self.client, self.client.channels.handle("caller", start.channel))
         try:
-            self.call = InboundCall(services, await read_call(start, leg.channel), leg)
-            await self.call.run()
+            self.visit = Visit(services, await read_call(start, leg.channel), leg)
+            await serve(self.visit)
+            self.exchange.forget(self.visit.call.id)
         finally:
             leg.close()
-        return self.call.call
+        return self.visit.call
 
     @property
     def offer(self) -> Offer:
@@ -190,5 +343,10 @@ async def house() -> AsyncIterator[House]:
         pbx = FakePbx(ari)
         ari.everything = pbx.handle
         async with AriClient(ari.url, ari.username, ari.password, "app", request_timeout=2.0) as client:
-            pbx.log.clear()
-            yield House(ari, pbx, client, FakeStore())
+            groups, agents, queue = FakeGroups(), FakeAgents(), FakeQueue()
+            async with Exchange(client, agents, queue, groups) as exchange:
+                await asyncio.sleep(0)
+                pbx.log.clear()
+                house = House(ari, pbx, client, FakeStore(), groups, agents, queue, exchange)
+                house.own_subscriptions = client.subscriptions
+                yield house

@@ -1,0 +1,88 @@
+"""Caller and agent talk."""
+
+import logging
+from functools import partial
+from uuid import UUID
+
+from ari_app.ari import AriHttpError, AriUnavailable, Channel, NotFound
+from ari_app.ari.events import Event, StasisStart
+from ari_app.calls import ending
+from ari_app.calls.ending import EndedBy, Ending
+from ari_app.flows.entrance import now
+from ari_app.flows.legs import GONE_SECONDS, left
+from ari_app.flows.transfer import TransferRefused, follow, takes_place_of
+from ari_app.flows.visit import Visit, bridge_prefix
+
+logger = logging.getLogger(__name__)
+
+#: While two people talk, we look so often whether both are still there, s: an event that got lost costs a
+#: minute.
+LOOK_SECONDS = 60.0
+
+
+async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
+    """Bring the caller together with an answered channel; False when that one has hung up meanwhile.
+
+    Raises CallerLeft.
+    """
+    try:
+        if visit.bridge is None:
+            visit.bridge = await visit.ari.bridges.create(name=f"{bridge_prefix(visit.ari.app)}{visit.call.id}")
+        await visit.bridge.add_channel(visit.caller.id, channel.id, inhibit_connected_line_updates=True)
+    except AriHttpError as error:
+        if not await _has_left(visit, channel):
+            raise
+        logger.info("call %s: %s left while being joined: %s", visit.call.id, channel.id, error)
+        return False
+    visit.call = visit.call.connected(agent_id, now())
+    return True
+
+
+async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
+    """Until the other side, called `name`, hangs up; that the caller does is a CallerLeft, as in every stage.
+
+    A transfer by the other side's phone changes who that is.
+    """
+    while True:
+        try:
+            event = await visit.caller.wait_for(Event, timeout=LOOK_SECONDS, where=partial(_changes, channel.id))
+        except TimeoutError:
+            if await _both_there(visit, channel):
+                continue
+            return ending.talked(EndedBy.AGENT, name)
+        if not isinstance(event, StasisStart):
+            return ending.talked(EndedBy.AGENT, name)
+        try:
+            channel, name = await follow(visit, event)
+        except TransferRefused as refusal:
+            return visit.fault(str(refusal))
+
+
+def _changes(channel_id: str, event: Event) -> bool:
+    """Whether `event` says that this channel is the other side no longer."""
+    return left(event, channel_id) or takes_place_of(event, channel_id)
+
+
+async def _has_left(visit: Visit, channel: Channel) -> bool:
+    """After a refused request: whether it was the agent who is gone. Raises CallerLeft if it was the caller."""
+    try:
+        await channel.refresh()
+        await visit.caller.wait_for(Event, timeout=GONE_SECONDS, where=lambda event: left(event, channel.id))
+    except NotFound:
+        return True
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _both_there(visit: Visit, channel: Channel) -> bool:
+    """Ask Asterisk; False when the agent is gone. Raises CallerLeft."""
+    try:
+        async with visit.caller.asking():
+            await visit.caller.channel.refresh()
+        await channel.refresh()
+    except NotFound:
+        return False
+    except AriUnavailable as error:
+        logger.warning("call %s: cannot look after the legs: %s", visit.call.id, error)
+    return True
