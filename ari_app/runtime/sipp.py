@@ -88,6 +88,29 @@ def answer(*, after_ms: int = 0) -> str:
     )
 
 
+def answer_and_hold(*, talk_ms: int, hold_ms: int) -> str:
+    """Scenario: answers without sound, after a while puts the caller on hold, takes them back, waits for the end."""
+    both_sides = "".join(
+        f'<ereg regexp=".*" search_in="hdr" header="{header}:" assign_to="{header.lower()}"/>'
+        for header in ("From", "To")
+    )
+    ok = f"SIP/2.0 200 OK\n{REPLY_HEADERS}[last_CSeq:]\nContact: <sip:[local_ip]:[local_port]>\n"
+    held = SDP.replace("o=- 1 1 ", "o=- 1 2 ") + "a=sendonly\n"
+    again = SDP.replace("o=- 1 1 ", "o=- 1 3 ") + "a=sendrecv\n"
+    return _scenario(
+        _expect("INVITE", action=both_sides, routes=True),
+        _reply("180 Ringing"),
+        _send(ok, body=SDP, retransmit=True),
+        _expect("ACK"),
+        f'<pause milliseconds="{talk_ms}"/>',
+        *_reinvite(1, held, "held"),
+        f'<pause milliseconds="{hold_ms}"/>',
+        *_reinvite(2, again, "resumed"),
+        _expect("BYE"),
+        _reply("200 OK"),
+    )
+
+
 def call(account: SipAccount, number: str, *, talk_ms: int) -> str:
     """Scenario: calls the number as the account, stays connected for that long without sound, hangs up."""
     target = f"sip:{number}@[remote_ip]:[remote_port]"
@@ -138,7 +161,7 @@ class SippPhone:
                 await process.stop(timeout=STOP_LIMIT)
 
     async def saw(self, what: str, *, timeout: float = 10.0) -> None:
-        """Wait for the next request of that name (INVITE, CANCEL, BYE, ACK) that was not waited for yet."""
+        """Wait for the next request of that name (INVITE, CANCEL, BYE, ACK), or "held" and "resumed", not seen yet."""
         line = asyncio.create_task(self._log.line(rf"^{what}$", timeout=timeout))
         ended = asyncio.create_task(self.process.wait())
         try:
@@ -207,8 +230,32 @@ def _scenario(*steps: str) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="phone">\n{body}\n</scenario>\n'
 
 
-def _expect(request: str, *, action: str = "") -> str:
-    return f'<recv request="{request}"><action>{action}<log message="{request}"/></action></recv>'
+def _expect(request: str, *, action: str = "", routes: bool = False) -> str:
+    remember = ' rrs="true"' if routes else ""
+    return f'<recv request="{request}"{remember}><action>{action}<log message="{request}"/></action></recv>'
+
+
+def _reinvite(sequence: int, body: str, what: str) -> tuple[str, ...]:
+    """Change the session as the called side, whose requests have the INVITE's From and To the other way round."""
+
+    def headers(method: str) -> str:
+        return f"""\
+{method} [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: {sequence} {method}
+Contact: <sip:[local_ip]:[local_port]>
+Max-Forwards: 70
+"""
+
+    return (
+        _send(headers("INVITE"), body=body, retransmit=True),
+        '<recv response="100" optional="true"/>',
+        f'<recv response="200"><action><log message="{what}"/></action></recv>',
+        _send(headers("ACK")),
+    )
 
 
 def _reply(status: str, *, retransmit: bool = False) -> str:
