@@ -30,6 +30,8 @@ WITH first_cdr AS (
       FROM whatsapp.calls w
       JOIN whatsapp.numbers n USING (phone_number_id)
      WHERE w.state = 'ended'
+       -- Asterisk writes its CDR a moment after the end of a call that it had.
+       AND (w.linkedid IS NULL OR w.ended_at < now() - interval '5 seconds')
        AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.linkedid = w.linkedid)
 ), joined AS (
     SELECT c.*, w.id AS w_id, w.user_number, w.user_name, w.user_id, w.ended_by AS w_ended_by, w.reason AS w_reason,

@@ -23,7 +23,11 @@ PROMPT_SECONDS = 120.0
 
 
 class CallerLeft(Exception):
-    """The caller hung up, or was taken out of the application."""
+    """The caller hung up; or, with `taken_away`, lives on elsewhere (a transfer, an AMI redirect)."""
+
+    def __init__(self, *, taken_away: bool = False) -> None:
+        super().__init__()
+        self.taken_away = taken_away
 
 
 class CallerLeg:
@@ -56,8 +60,19 @@ class CallerLeg:
             ),
         )
         if self.is_leaving(event) or not isinstance(event, types):
-            raise CallerLeft
+            raise CallerLeft(taken_away=isinstance(event, StasisEnd) and await self._is_alive())
         return event
+
+    async def _is_alive(self) -> bool:
+        """Whether the channel, after it has left the application, still exists and is not hanging up."""
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                async for event in self.events:
+                    if isinstance(event, ChannelHangupRequest | ChannelDestroyed) and self.is_leaving(event):
+                        return False
+            return False
+        except TimeoutError:
+            return True
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:

@@ -6,8 +6,9 @@
         await call.closed()
         heard = read_wav(call.recording.path)
 
-baresip 1.1.0 can refuse a call in one way only, 486 (and 480 when on do-not-disturb), and crashes on some holds, as it
-opens its loudspeaker file twice at once: for 603, 5xx, no answer and hold use `ari_app.runtime.sipp`. It ends a call when the microphone's file ends: files are `talk_limit_s` long.
+baresip 1.1.0 can refuse a call in one way only, 486 (and 480 when on do-not-disturb), and it crashes on some holds,
+since it opens the loudspeaker's file twice at once: for 603, 5xx, no answer and hold use `ari_app.runtime.sipp`.
+It ends a call when the microphone's file ends: files are `talk_limit_s` long.
 """
 
 from __future__ import annotations

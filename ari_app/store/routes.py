@@ -4,7 +4,7 @@ import logging
 
 from ari_app.calls.offer import Agent
 from ari_app.calls.route import Route
-from ari_app.store.database import Database, StoreError
+from ari_app.store.database import Database, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,12 @@ class RouteStore:
     async def find(self, number: str) -> Route | None:
         """The route of a number, None if there is none or its agent is disabled.
 
-        Raises StoreError when PostgreSQL is away and the number was not asked for before.
+        Raises StoreUnavailable when PostgreSQL is away and the number was not asked for before.
         """
         try:
             async with self._database.connection() as connection:
                 row = await connection.fetchrow(_FIND, number)
-        except StoreError as error:
+        except StoreUnavailable as error:
             if (route := self._remembered.get(number)) is None:
                 raise
             logger.error("PostgreSQL is away: number %s goes where it went before (%s)", number, error)

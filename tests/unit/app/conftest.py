@@ -20,7 +20,7 @@ from ari_app.flows.inbound import InboundCall, Services
 from ari_app.flows.journal import Journal
 from ari_app.flows.legs import CallerLeg
 from ari_app.store.calls import CallStore
-from ari_app.store.database import Database, StoreError
+from ari_app.store.database import Database, StoreUnavailable
 from ari_app.store.routes import RouteStore
 
 AGENT = Agent(uuid.uuid4(), "Agent 1001", "PJSIP/1001")
@@ -44,14 +44,14 @@ class FakeStore(CallStore, RouteStore):
     async def save(self, call: Call, offers: Sequence[Offer] = ()) -> None:
         await asyncio.sleep(0)
         if self.away:
-            raise StoreError("connection refused")
+            raise StoreUnavailable("connection refused")
         self.calls.append(call)
         self.offers |= {offer.id: offer for offer in offers}
 
     async def find(self, number: str) -> Route | None:
         await asyncio.sleep(0)
         if self.away:
-            raise StoreError("connection refused")
+            raise StoreUnavailable("connection refused")
         return self.routes.get(number)
 
 
