@@ -199,6 +199,8 @@ class InboundCall:
         return result
 
     def _caller_left(self) -> Ending:
+        if self._caller.taken_away:
+            return self._fault("the caller was taken out of the application")
         if self.call.connected_at is not None:
             return ending.talked(EndedBy.USER)
         return ending.abandoned(self._moment)
@@ -226,7 +228,10 @@ class InboundCall:
         """
         if self._ringing is not None:
             await self._try(self._ringing.stop(NORMAL_CLEARING))
-        await self._try(self._caller.channel.hangup(reason_code=NORMAL_CLEARING))
+        if self._caller.taken_away:
+            self._caller.events.unwatch("channel:" + self._caller.id)
+        else:
+            await self._try(self._caller.channel.hangup(reason_code=NORMAL_CLEARING))
         await self._try(self._legs_gone())
         self._caller.close()
         if self._bridge is not None:

@@ -5,12 +5,13 @@ waits in one place for "the agent answers, or the caller hangs up, or the time i
 cancelled half way.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from ari_app.ari import AriClient, Channel, Conflict, NotFound
+from ari_app.ari import AriClient, AriClosed, Channel, Conflict, NotFound
 from ari_app.ari.events import ChannelDestroyed, ChannelHangupRequest, Event, PlaybackFinished, StasisEnd
 from ari_app.calls.caller import Caller
 
@@ -21,13 +22,13 @@ E = TypeVar("E", bound=Event)
 #: Longest prompt, s. One that takes longer is stopped: the caller is here to talk.
 PROMPT_SECONDS = 120.0
 
+#: A caller who hangs up leaves the application and is destroyed in the same ms; one who is still there after
+#: this, s, was taken away.
+HANGUP_SECONDS = 0.5
+
 
 class CallerLeft(Exception):
-    """The caller hung up; or, with `taken_away`, lives on elsewhere (a transfer, an AMI redirect)."""
-
-    def __init__(self, *, taken_away: bool = False) -> None:
-        super().__init__()
-        self.taken_away = taken_away
+    """The caller hung up, or was taken out of the application (`CallerLeg.taken_away`)."""
 
 
 class CallerLeg:
@@ -36,6 +37,8 @@ class CallerLeg:
     def __init__(self, ari: AriClient, channel: Channel) -> None:
         self.channel = channel
         self.events = ari.subscribe(channel)
+        self.taken_away = False
+        "The caller left the application without hanging up: somebody transferred or redirected the call."
 
     @property
     def id(self) -> str:
@@ -60,19 +63,20 @@ class CallerLeg:
             ),
         )
         if self.is_leaving(event) or not isinstance(event, types):
-            raise CallerLeft(taken_away=isinstance(event, StasisEnd) and await self._is_alive())
+            await self._look_after(event)
+            raise CallerLeft
         return event
 
-    async def _is_alive(self) -> bool:
-        """Whether the channel, after it has left the application, still exists and is not hanging up."""
+    async def _look_after(self, event: Event | None) -> None:
+        """Find out whether a caller who left is hanging up, or was taken away."""
         try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                async for event in self.events:
-                    if isinstance(event, ChannelHangupRequest | ChannelDestroyed) and self.is_leaving(event):
-                        return False
-            return False
+            async with asyncio.timeout(HANGUP_SECONDS):
+                while not isinstance(event, ChannelHangupRequest | ChannelDestroyed):
+                    event = await self.events.wait_for(Event, timeout=HANGUP_SECONDS, where=self.is_leaving)
+        except AriClosed:
+            return
         except TimeoutError:
-            return True
+            self.taken_away = True
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
@@ -81,7 +85,10 @@ class CallerLeg:
         """
         try:
             yield
-        except (NotFound, Conflict) as error:
+        except NotFound as error:
+            raise CallerLeft from error
+        except Conflict as error:
+            await self._look_after(None)
             raise CallerLeft from error
 
     async def introduce(self, caller: Caller) -> None:

@@ -266,6 +266,22 @@ async def test_a_number_without_a_route_is_recorded_as_failed(office: Office) ->
     )
 
 
+async def test_a_caller_whom_an_administrator_redirects_goes_on_elsewhere(office: Office) -> None:
+    await office.agent_is("Local/ring@test-agents", ring_seconds=60)
+    async with office.caller() as caller:
+        await caller.agent_channel("Ringing")
+        (own,) = [
+            channel
+            for channel in await office.ari.channels.list()
+            if channel.data and "whatsapp-in" in channel.data.name and channel.data.name.endswith(";2")
+        ]
+        await office.stack.asterisk.cli(f"channel redirect {own.data.name} test-agents,answer,1")  # type: ignore[union-attr]
+        call = await office.record()
+        assert call["reason"] == "the caller was taken out of the application"
+        await asyncio.sleep(0.5)
+        assert {channel.id for channel in await office.ari.channels.list()} == {caller.channel.id, own.id}
+
+
 async def test_postgresql_going_away_does_not_hurt_a_call_and_its_record_comes_later(office: Office) -> None:
     await office.agent_is("Local/answer@test-agents")
     async with office.caller() as caller:

@@ -233,6 +233,20 @@ async def test_stopping_the_application_ends_the_call_at_any_moment(house: House
     assert house.client.subscriptions == 0
 
 
+async def test_a_caller_who_is_transferred_elsewhere_is_not_hung_up(house: House) -> None:
+    serving = asyncio.create_task(house.serve())
+    await joined(house)
+    await house.ari.send("StasisEnd", channel={"id": "caller"})
+    call = await serving
+    assert summary(call) == (
+        Status.ANSWERED,
+        EndedBy.SYSTEM,
+        "the caller was taken out of the application",
+    )
+    assert house.pbx.alive == {"caller"}
+    assert house.client.subscriptions == 0
+
+
 async def test_an_event_that_got_lost_does_not_keep_a_dead_call_open(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
