@@ -45,6 +45,8 @@ WITH first_cdr AS (
       LEFT JOIN whatsapp.numbers n USING (phone_number_id)
       LEFT JOIN pbx.calls p ON p.linkedid = c.linkedid
       LEFT JOIN pbx.agents agent ON agent.id = p.agent_id
+     -- Asterisk writes CDRs of single legs (an agent who refused) while the call goes on.
+     WHERE coalesce(w.state, 'ended') = 'ended' AND coalesce(p.state, 'ended') = 'ended'
 ), timed AS (
     SELECT *,
            greatest(0, round(extract(epoch FROM coalesce(connected_at, ended_at) - coalesce(received_at, started_at))))::bigint
