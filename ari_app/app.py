@@ -48,15 +48,22 @@ class Application:
         Raises StoreError or AriError when PostgreSQL or Asterisk cannot be reached at the start, and AriError
         when Asterisk will not have us any longer.
         """
-        async with self._database, self._ari:
-            with self._ari.events(StasisStart, Reconnected) as events:
+        with self._ari.events(StasisStart, Reconnected) as events:
+            async with self._database, self._ari:
                 await self._clear_leftovers(self._ari.left_behind)
                 ready()
                 try:
                     await self._serve_all(events)
                 except asyncio.CancelledError:
-                    await self._hang_up(await self._ari.channels_inside())
+                    await self._sweep()
                     raise
+
+    async def _sweep(self) -> None:
+        """Hang up what has come in since we stopped listening."""
+        try:
+            await self._hang_up(await self._ari.channels_inside())
+        except AriError as error:
+            logger.warning("what is left in the application cannot be hung up: %s", error)
 
     async def _serve_all(self, events: Subscription) -> None:
         try:
@@ -128,6 +135,7 @@ class Application:
         """End what a predecessor left, in Asterisk and in the records. Raises AriError, StoreError."""
         for channel in channels:
             logger.warning("channel %s was left by a predecessor: hung up", channel.id)
+            self._remember(channel.id)
         await self._hang_up(channels)
         for bridge in await self._ari.bridges.list():
             if bridge.data and bridge.data.name.startswith(bridge_prefix(self._ari.app)):

@@ -29,6 +29,9 @@ LOOK_SECONDS = 60.0
 #: Limit for channels that were hung up to be gone, s. It takes some ms.
 GONE_SECONDS = 2.0
 
+#: Limit for hanging up and giving back all that a call has, s, also with an Asterisk that does not answer.
+RELEASE_SECONDS = 6.0
+
 #: Limit for the last write of a call that ends because the application stops, s.
 STOP_WRITE_SECONDS = 3.0
 
@@ -226,17 +229,23 @@ class InboundCall:
         In this order: a phone must not ring on for a caller who left, and a bridge that dissolves under a
         channel can overwrite its hangup cause (asterisk#1124).
         """
-        if self._ringing is not None:
-            await self._try(self._ringing.stop(NORMAL_CLEARING))
-        if self._caller.taken_away:
-            self._caller.events.unwatch("channel:" + self._caller.id)
-        else:
-            await self._try(self._caller.channel.hangup(reason_code=NORMAL_CLEARING))
-        await self._try(self._legs_gone())
-        self._caller.close()
-        if self._bridge is not None:
-            await self._try(self._bridge.destroy())
-            self._bridge.close()
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                if self._ringing is not None:
+                    await self._try(self._ringing.stop(NORMAL_CLEARING))
+                if self._caller.taken_away:
+                    self._caller.events.unwatch("channel:" + self._caller.id)
+                else:
+                    await self._try(self._caller.channel.hangup(reason_code=NORMAL_CLEARING))
+                await self._try(self._legs_gone())
+                if self._bridge is not None:
+                    await self._try(self._bridge.destroy())
+        except TimeoutError:
+            logger.error("call %s: not all could be hung up within %g s", self.call.id, RELEASE_SECONDS)
+        finally:
+            self._caller.close()
+            if self._bridge is not None:
+                self._bridge.close()
 
     async def _legs_gone(self) -> None:
         async with asyncio.timeout(GONE_SECONDS):

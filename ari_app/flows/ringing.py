@@ -45,7 +45,9 @@ class Ringing:
         `stop`.
         """
         try:
-            refusal = await self._reach(ring_seconds) or await self._wait_for_answer(ring_seconds)
+            refusal = await self._reach(ring_seconds)
+            if refusal is None:
+                refusal = await self._wait_for_answer(ring_seconds)
         except TimeoutError:
             self.offer = self.offer.unanswered(now(), ring_seconds, rang=self._rang)
             return False
@@ -88,13 +90,17 @@ class Ringing:
         except AriHttpError as error:
             logger.warning("call %s: %s cannot be called: %s", self.offer.call_id, self.offer.agent.endpoint, error)
             return SUBSCRIBER_ABSENT
-        event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
-        if not isinstance(event, ChannelDestroyed):
-            await self._caller.introduce(self._who)
-            try:
-                await self.channel.dial(timeout=ring_seconds + DIAL_RESERVE, caller=self._caller.id)
-            except (NotFound, Conflict):
-                event = await self._next(timeout=CHANNEL_SECONDS)
+        try:
+            event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
+            if not isinstance(event, ChannelDestroyed):
+                await self._caller.introduce(self._who)
+                try:
+                    await self.channel.dial(timeout=ring_seconds + DIAL_RESERVE, caller=self._caller.id)
+                except (NotFound, Conflict):
+                    event = await self._next(timeout=CHANNEL_SECONDS)
+        except TimeoutError:
+            logger.error("call %s: Asterisk does not hand over channel %s", self.offer.call_id, self.channel.id)
+            return TEMPORARY_FAILURE
         return event.cause if isinstance(event, ChannelDestroyed) else None
 
     async def _wait_for_answer(self, ring_seconds: int) -> int | None:

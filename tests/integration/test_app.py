@@ -266,7 +266,7 @@ async def test_a_number_without_a_route_is_recorded_as_failed(office: Office) ->
     )
 
 
-async def test_a_caller_whom_an_administrator_redirects_goes_on_elsewhere(office: Office) -> None:
+async def test_a_caller_whom_somebody_sends_elsewhere_goes_on_there(office: Office) -> None:
     await office.agent_is("Local/ring@test-agents", ring_seconds=60)
     async with office.caller() as caller:
         await caller.agent_channel("Ringing")
@@ -275,7 +275,7 @@ async def test_a_caller_whom_an_administrator_redirects_goes_on_elsewhere(office
             for channel in await office.ari.channels.list()
             if channel.data and "whatsapp-in" in channel.data.name and channel.data.name.endswith(";2")
         ]
-        await office.stack.asterisk.cli(f"channel redirect {own.data.name} test-agents,answer,1")  # type: ignore[union-attr]
+        await own.continue_in_dialplan(context="test-agents", extension="answer", priority=1)
         call = await office.record()
         assert call["reason"] == "the caller was taken out of the application"
         await asyncio.sleep(0.5)

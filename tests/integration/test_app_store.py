@@ -1,5 +1,6 @@
 """Calls, offers and routes in a real PostgreSQL."""
 
+import re
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -145,5 +146,5 @@ async def test_a_route_is_remembered_while_postgresql_is_away(
 
 async def test_a_database_that_is_not_there_is_told_after_the_time_limit(database: str) -> None:
     with pytest.raises(StoreUnavailable, match="PostgreSQL cannot be reached"):
-        async with Database(database.replace("127.0.0.1:", "127.0.0.1:1"), start_timeout=0.3):
+        async with Database(re.sub(r":[0-9]+/", ":1/", database), start_timeout=0.3):
             pytest.fail("there is no PostgreSQL")

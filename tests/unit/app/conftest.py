@@ -61,7 +61,7 @@ class FakePbx:
 
     ari: FakeAri
     agent_does: str = "answers"
-    "answers, rings, rejects, is silent, is unregistered, is busy, or hangs up at once"
+    "answers, rings, rejects, is silent, is unregistered, is busy, is lost, or hangs up at once"
     leave_at: int | None = None
     "The caller hangs up when this many requests have come, before the last of them is answered."
     alive: set[str] = field(default_factory=lambda: {"caller"})
@@ -127,6 +127,9 @@ class FakePbx:
         if self.agent_does == "is unregistered":
             return 500, {"message": "Allocation failed"}
         self.alive.add(channel)
+        if self.agent_does == "is lost":
+            await self.hang_up(channel, 0)
+            return 200, {"id": channel, "state": "Down"}
         await self.ari.send("StasisStart", channel={"id": channel}, args=["agent", "x"])
         return 200, {"id": channel, "state": "Down"}
 
