@@ -10,11 +10,14 @@ from typing import Any
 
 import aiohttp
 
-from ari_app.ari.errors import AriError, AriReplaced, AriUnavailable, http_error
+from ari_app.ari.errors import AriError, AriReplaced, AriUnavailable, ServerError, http_error
 from ari_app.ari.requests import Requests, flat
 from ari_app.ari.subscriptions import Router
 
 logger = logging.getLogger(__name__)
+
+#: An Asterisk that is just starting refuses connections, then answers 503 for a moment (22.10.1).
+NOT_YET = (AriUnavailable, ServerError)
 
 #: Wait before the first try to reconnect, and the longest wait, s. The waits double, less up to half of it by
 #: chance, so that several clients do not come back in step.
@@ -84,8 +87,8 @@ class EventStream:
     async def connect_within(
         self, seconds: float, before: Callable[[], Awaitable[None]]
     ) -> aiohttp.ClientWebSocketResponse:
-        """Try, with `before` in front of it, until Asterisk answers. Raises the last AriUnavailable after
-        `seconds`, other AriErrors at once.
+        """Try, with `before` in front of it, until Asterisk answers. Raises the last failure after `seconds`,
+        a refusal (401, 403, 404) at once.
         """
         deadline = asyncio.get_running_loop().time() + seconds
         attempt = 0
@@ -93,7 +96,7 @@ class EventStream:
             try:
                 await before()
                 return await self.connect()
-            except AriUnavailable as error:
+            except NOT_YET as error:
                 wait = back_off(attempt)
                 if asyncio.get_running_loop().time() + wait > deadline:
                     raise
@@ -128,7 +131,7 @@ class EventStream:
                 attempt += 1
                 try:
                     websocket = await self.connect()
-                except AriUnavailable as error:
+                except NOT_YET as error:
                     logger.log(logging.WARNING if attempt % 10 == 1 else logging.DEBUG, "no reconnection: %s", error)
                 except AriError as error:
                     logger.error("Asterisk refuses the event websocket of %s: %s", self._app, error)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from ari_app.ari.events import (
     Reconnected,
 )
 from ari_app.ari.stream import LONGEST_WAIT, back_off
-from ari_app.ari.testing import FakeAri
+from ari_app.ari.testing import FakeAri, Request
 
 
 async def test_it_asks_for_the_events_of_its_application_only(ari: FakeAri, client: AriClient) -> None:
@@ -155,6 +156,25 @@ async def test_being_refused_on_the_way_back_is_the_end(ari: FakeAri, client: Ar
     ari.cut()
     async with asyncio.timeout(5):
         assert isinstance(await client.wait_failed(), Forbidden)
+
+
+async def test_an_asterisk_that_is_just_starting_and_answers_503_is_waited_for(ari: FakeAri, client: AriClient) -> None:
+    refused = asyncio.Event()
+
+    async def not_yet(_: Request) -> tuple[int, Any]:
+        refused.set()
+        return 503, {"message": "Asterisk not booted"}
+
+    ari.handle("GET", "/events", not_yet)
+    ari.cut()
+    async with asyncio.timeout(5):
+        await refused.wait()
+        ari.forget("GET", "/events")
+        await ari.connected()
+        with client.events(Reconnected) as events:
+            if not client.connected:
+                await events.wait_for(Reconnected, timeout=5)
+    assert client.connected
 
 
 async def test_it_waits_for_an_asterisk_that_starts_later(ari: FakeAri) -> None:
