@@ -90,7 +90,7 @@ async def test_a_tone_arrives_without_gaps_and_at_its_level(
 async def _longest_gap_of_a_call(
     closure: Closure, stack: Stack, folder: Path, first_codec: Codec, second_codec: Codec
 ) -> float:
-    folder.mkdir()
+    folder.mkdir(parents=True)
     longest = 0.0
     async with AsyncExitStack() as phones:
         caller, called = [
