@@ -10,6 +10,7 @@ from ari_app.ari import AriClient, AriError, Channel, Subscription
 from ari_app.ari.events import Reconnected, StasisStart
 from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
 from ari_app.config import Config
+from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now, read_call
 from ari_app.flows.exchange import Exchange
 from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
@@ -90,18 +91,27 @@ class Application:
         Raises StoreError or AriError when PostgreSQL or Asterisk cannot be reached at the start, and AriError
         when Asterisk will not have us any longer.
         """
-        async with self._database, self._ari, self._post:
-            with self._ari.events(StasisStart, Reconnected) as events:
+        with self._ari.events(StasisStart, Reconnected) as events:
+            async with self._database, self._ari, self._post:
                 await self._clear_leftovers(self._ari.left_behind)
                 async with self._exchange:
                     ready()
                     try:
                         await self._serve_all(events)
                     except asyncio.CancelledError:
-                        await self._hang_up(await self._ari.channels_inside())
+                        with cleaning_up():
+                            await self._sweep()
                         raise
 
+    async def _sweep(self) -> None:
+        """Hang up what has come in since we stopped listening."""
+        try:
+            await self._hang_up(await self._ari.channels_inside())
+        except AriError as error:
+            logger.warning("what is left in the application cannot be hung up: %s", error)
+
     async def _serve_all(self, events: Subscription) -> None:
+        failure: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._target_health.run(), name="target-health")
@@ -109,7 +119,10 @@ class Application:
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 await self._listen(events, group)
         except* AriError as failures:
-            raise failures.exceptions[0] from None
+            failure = failures.exceptions[0]
+        # Raised here, not above: Python 3.11.2 (Debian 12) would wrap it in a group of its own.
+        if failure is not None:
+            raise failure from None
 
     async def _listen(self, events: Subscription, group: asyncio.TaskGroup) -> None:
         """Take in what enters the application. Raises AriError when nothing will enter any more."""

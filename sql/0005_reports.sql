@@ -30,6 +30,8 @@ WITH first_cdr AS (
       FROM whatsapp.calls w
       JOIN whatsapp.numbers n USING (phone_number_id)
      WHERE w.state = 'ended'
+       -- Asterisk writes its CDR a moment after the end of a call that it had.
+       AND (w.linkedid IS NULL OR w.ended_at < now() - interval '5 seconds')
        AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.linkedid = w.linkedid)
 ), joined AS (
     SELECT c.*, w.id AS w_id, w.user_number, w.user_name, w.user_id, w.ended_by AS w_ended_by, w.reason AS w_reason,
@@ -43,6 +45,8 @@ WITH first_cdr AS (
       LEFT JOIN whatsapp.numbers n USING (phone_number_id)
       LEFT JOIN pbx.calls p ON p.linkedid = c.linkedid
       LEFT JOIN pbx.agents agent ON agent.id = p.agent_id
+     -- Asterisk writes CDRs of single legs (an agent who refused) while the call goes on.
+     WHERE coalesce(w.state, 'ended') = 'ended' AND coalesce(p.state, 'ended') = 'ended'
 ), timed AS (
     SELECT *,
            greatest(0, round(extract(epoch FROM coalesce(connected_at, ended_at) - coalesce(received_at, started_at))))::bigint

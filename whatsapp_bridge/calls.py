@@ -147,7 +147,7 @@ class InboundCall:
         self, group: asyncio.TaskGroup, resources: contextlib.AsyncExitStack, leg: PbxLeg
     ) -> Relay:
         services, connect = self._services, self.connect
-        number = await self._receive(leg)
+        number = await self._receive()
 
         # received: an answer for Meta, and ringing in the PBX, at the same time
         offer = sdp.parse(connect.sdp)
@@ -156,6 +156,7 @@ class InboundCall:
         self._answer_sdp = sdp.answer(await peer.gather(), offer)
         media_up = group.create_task(self._bring_media_up(peer, offer))
         group.create_task(self._watch_pbx(leg))
+        await services.store.placing(self.id, leg.id)
         socket = await leg.place(
             number.display_number, services.config.bridge.context, self._caller(), self._variables()
         )
@@ -181,14 +182,14 @@ class InboundCall:
         await self._act("accept", self._answer_sdp)
         return relay
 
-    async def _receive(self, leg: PbxLeg) -> Number:
+    async def _receive(self) -> Number:
         """Write the call down. A terminate that overtook the connect is in the store, or finds `end`."""
         store, connect = self._services.store, self.connect
         number = await store.number(connect.phone_number_id)
         if number is None:
             raise CallError(f"number {connect.phone_number_id} is not served here any more")
         logger.info("%s: %s calls %s (%s)", self._name, connect.user.id, number.display_number, connect.call_id)
-        await store.add_call(self.id, connect, linkedid=leg.id)
+        await store.add_call(self.id, connect)
         if (early := await store.early_terminate(connect)) is not None:
             await store.terminated(early)
             self.terminated(early)

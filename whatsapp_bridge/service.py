@@ -86,7 +86,7 @@ class BridgeService:
             age = time.time() - connect.timestamp.timestamp() if connect.timestamp else 0.0
             if age > STALE_AFTER:
                 logger.warning("call %s dropped: its webhook came %.0f s late", connect.call_id[-24:], age)
-                await store.add_call(call.id, connect, linkedid=None)
+                await store.add_call(call.id, connect)
                 await store.ended(
                     call.id, Ending("system", f"the webhook came {age:.0f} s late; nobody waited any more")
                 )

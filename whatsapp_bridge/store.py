@@ -102,12 +102,12 @@ class Store:
         event = read_call(value, call.phone_number_id, value["calls"][0]).event
         return event if isinstance(event, Terminate) else None
 
-    async def add_call(self, call_id: uuid.UUID, call: Connect, linkedid: str | None) -> None:
+    async def add_call(self, call_id: uuid.UUID, call: Connect) -> None:
         """A call was received; its row exists before anything is done about it."""
         await self._db.execute(
             """INSERT INTO whatsapp.calls (id, meta_call_id, phone_number_id, direction, user_id, user_number,
-                                           user_name, payload, linkedid, received_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now())""",
+                                           user_name, payload, received_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, now())""",
             call_id,
             call.call_id,
             call.phone_number_id,
@@ -116,8 +116,11 @@ class Store:
             call.user.number,
             call.user.name or None,
             call.payload or None,
-            linkedid,
         )
+
+    async def placing(self, call: uuid.UUID, linkedid: str) -> None:
+        """The call goes into Asterisk now: a CDR with this linkedid will follow."""
+        await self._db.execute("UPDATE whatsapp.calls SET linkedid = $2 WHERE id = $1", call, linkedid)
 
     async def pre_accepted(self, call: uuid.UUID) -> None:
         await self._db.execute("UPDATE whatsapp.calls SET pre_accepted_at = now() WHERE id = $1", call)

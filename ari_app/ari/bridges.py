@@ -5,7 +5,7 @@ from typing import Self
 
 from ari_app.ari import playbacks, recordings
 from ari_app.ari.connection import Connection
-from ari_app.ari.errors import NotFound
+from ari_app.ari.errors import Conflict, NotFound
 from ari_app.ari.ids import object_id
 from ari_app.ari.models import BridgeData
 from ari_app.ari.playbacks import Playback
@@ -77,14 +77,14 @@ class Bridge:
         await self._connection.requests.post(self.path + "/removeChannel", channel=channel_ids)
 
     async def destroy(self) -> None:
-        """Channels in it stay alive, in Stasis. A bridge that is gone already is no error.
+        """Channels in it stay alive, in Stasis. A bridge that is gone, or about to be (409), is no error.
 
         Hang channels up before, not after: a bridge that dissolves can overwrite their hangup cause
         (asterisk#1124).
         """
         try:
             await self._connection.requests.delete(self.path)
-        except NotFound:
+        except (NotFound, Conflict):
             return
 
     async def play(self, media: str | Sequence[str], *, playback_id: str | None = None) -> Playback:

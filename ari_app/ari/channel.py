@@ -222,10 +222,12 @@ class Channel:
         beep: bool = False,
         terminate_on: str = "none",
     ) -> LiveRecording:
-        """Record what this channel says. 0 s is without limit. Raises Conflict (or name taken), Unprocessable.
+        """Record what this channel says. 0 s is without limit. Raises Conflict (or name taken),
+        Unprocessable.
 
-        A channel that was made by `create` and dialled stays in an invisible bridge of Asterisk's until it is put
-        into another: its recording ends at once as `failed` (measured, 22.10.1). Record its bridge instead.
+        A channel that was made by `create` and dialled stays in an invisible bridge of Asterisk's until it is
+        put into another: its recording ends at once as `failed` (measured, 22.10.1). Record its bridge
+        instead.
         """
         return await recordings.start(
             self._connection,

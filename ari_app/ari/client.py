@@ -10,7 +10,7 @@ from ari_app.ari.bridges import Bridge, Bridges
 from ari_app.ari.channel import Channel
 from ari_app.ari.channels import Channels
 from ari_app.ari.connection import Connection
-from ari_app.ari.errors import AriClosed, AriError
+from ari_app.ari.errors import AriClosed, AriError, AriUnavailable
 from ari_app.ari.events import Event
 from ari_app.ari.models import ChannelData
 from ari_app.ari.playbacks import Playback, Playbacks
@@ -88,14 +88,24 @@ class AriClient:
     async def __aenter__(self) -> Self:
         await self._requests.open()
         try:
-            websocket = await self._stream.connect_within(self._start_timeout, self._look_around)
+            async with asyncio.timeout(self._start_timeout):
+                websocket = await self._stream.connect_within(self._start_timeout, self._look_around)
+                self._reader = asyncio.create_task(self._read(websocket), name=f"ari-events-{self.app}")
+                await self._stream.proven.wait()
+            if self._reader.done():
+                raise self._reader.result()
+        except TimeoutError as error:
+            await self._close()
+            raise AriUnavailable(f"no events within {self._start_timeout:g} s", method="GET", path="/events") from error
         except BaseException:
-            await self._requests.close()
+            await self._close()
             raise
-        self._reader = asyncio.create_task(self._read(websocket), name=f"ari-events-{self.app}")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait([self._reader])
@@ -150,6 +160,7 @@ class AriClient:
             logger.exception("the event websocket of %s ended by a fault of ours", self.app)
             failure = AriClosed(f"event websocket: {error}")
         self._router.fail(failure)
+        self._stream.proven.set()
         return failure
 
 

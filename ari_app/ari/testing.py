@@ -1,4 +1,4 @@
-"""An ARI server inside the process, for tests: it answers as told, sends events, and misbehaves on request.
+"""For tests: an ARI server inside the process that misbehaves on request, and a network that does.
 
 async with FakeAri() as ari, AriClient(ari.url, ari.username, ari.password, "app") as client:
     ari.answer("POST", "/channels/c1/answer", status=412, message="Channel in invalid state")
@@ -10,7 +10,8 @@ Whether our idea of Asterisk is right, only tests against a real one can tell.
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -45,6 +46,9 @@ class FakeAri:
 
     everything: Callable[[Request], Awaitable[Reply]] | None = None
     "Answers what has no answer of its own, instead of the defaults."
+
+    deaf: bool = False
+    "Send no events, although the websocket is open."
 
     def __post_init__(self) -> None:
         self._answers: dict[tuple[str, str], Callable[[Request], Awaitable[Reply]]] = {}
@@ -145,8 +149,13 @@ class FakeAri:
     async def _request(self, request: web.Request) -> web.StreamResponse:
         if not self._is_allowed(request):
             return web.json_response({"message": "Authentication required"}, status=401)
+        path = request.match_info["path"]
+        if path.startswith("events/user/") and not self.silent:
+            if not self.deaf:
+                await self.send("ChannelUserevent", eventname=path.removeprefix("events/user/"))
+            return web.Response(status=204)
         body = await request.json() if request.can_read_body else None
-        seen = Request(request.method, "/" + request.match_info["path"], dict(request.query), body)
+        seen = Request(request.method, "/" + path, dict(request.query), body)
         self.requests.append(seen)
         if self.silent:
             await self._released.wait()
@@ -176,3 +185,60 @@ class FakeAri:
     def _is_allowed(self, request: web.Request) -> bool:
         expected = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
         return request.headers.get("Authorization") == f"Basic {expected}"
+
+
+class Proxy:
+    """The way to a real Asterisk at `target` (`http://host:port`), which can be cut or go dead without a
+    word.
+    """
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.removeprefix("http://").rpartition(":")
+        self._target = (host, int(port))
+        self._writers: list[asyncio.StreamWriter] = []
+        self._open = asyncio.Event()
+        self._open.set()
+        self.url = ""
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Proxy"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            self._open.set()
+            server.close()
+            self.cut()
+            await server.wait_closed()
+            await asyncio.sleep(0.05)
+
+    def cut(self) -> None:
+        """Reset all connections."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def fall_silent(self) -> None:
+        """Hold back whatever is sent, and new connections, until `recover`."""
+        self._open.clear()
+
+    def recover(self) -> None:
+        self._open.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._open.wait()
+        with contextlib.suppress(OSError):
+            far_reader, far_writer = await asyncio.open_connection(*self._target)
+            self._writers += [writer, far_writer]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, far_writer))
+                group.create_task(self._pump(far_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                await self._open.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()

@@ -38,7 +38,7 @@ async def read_call(start: StasisStart, channel: Channel) -> Call:
         number=clean_number(called).removeprefix("+"),
         caller=caller,
         received_at=now(),
-        whatsapp_call_id=argument[:WHATSAPP_ID_LENGTH] or None if whatsapp else None,
+        whatsapp_call_id=_whatsapp_id(argument) if whatsapp else None,
     )
 
 
@@ -50,3 +50,8 @@ async def _whatsapp_caller(start: StasisStart, channel: Channel) -> Caller:
 
 def _voice_caller(start: StasisStart) -> Caller:
     return Caller.of_channel(start.channel.caller.number, start.channel.caller.name)
+
+
+def _whatsapp_id(text: str) -> str | None:
+    """Meta's id is opaque, but it is short and printable."""
+    return "".join(c for c in text[:WHATSAPP_ID_LENGTH] if c.isprintable()) or None

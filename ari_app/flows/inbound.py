@@ -8,6 +8,7 @@ from ari_app.calls import ending
 from ari_app.calls.destination import Destination, Kind
 from ari_app.calls.ending import Ending
 from ari_app.flows.ai_agent import offer_ai_agent
+from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.dialplan import go_on_in_dialplan
 from ari_app.flows.gate import admit
 from ari_app.flows.journal import LAST_WRITE_SECONDS
@@ -39,7 +40,8 @@ async def serve(visit: Visit) -> None:
         logger.error("call %s cannot go on: %s", visit.call.id, error)
         result = visit.fault(f"Asterisk: {error}")
     except asyncio.CancelledError:
-        await visit.finish(visit.fault("the application was stopped"), STOP_WRITE_SECONDS)
+        with cleaning_up():
+            await visit.finish(visit.fault("the application was stopped"), STOP_WRITE_SECONDS)
         raise
     except Exception as error:
         logger.exception("call %s cannot go on: a fault of ours", visit.call.id)

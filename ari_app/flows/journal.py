@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Offer
 from ari_app.store.calls import CallStore
-from ari_app.store.database import StoreError
+from ari_app.store.database import StoreError, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -34,30 +34,36 @@ class Journal:
 
     async def save(self, call: Call, *offers: Offer) -> None:
         """Write how things stand. Never raises for PostgreSQL's sake."""
-        now = asyncio.get_running_loop().time()
-        if now < self._away_until:
+        clock = asyncio.get_running_loop().time
+        if clock() < self._away_until:
             return
         try:
             await self.store.save(call, offers)
-        except StoreError as error:
-            self._away_until = asyncio.get_running_loop().time() + AWAY_SECONDS
+        except StoreUnavailable as error:
+            self._away_until = clock() + AWAY_SECONDS
             logger.error("call %s (%s) goes on, but is not recorded for now: %s", call.id, call.state, error)
+        except StoreError as error:
+            logger.error("call %s (%s) goes on, but cannot be recorded: %s", call.id, call.state, error)
 
     async def close(self, call: Call, offers: Sequence[Offer], limit: float = LAST_WRITE_SECONDS) -> None:
-        """Write the end of a call, with all its offers, trying for `limit` s."""
-        deadline = asyncio.get_running_loop().time() + limit
-        while True:
-            try:
-                await self.store.save(call, offers)
-            except StoreError as error:
-                if asyncio.get_running_loop().time() + LAST_WRITE_PAUSE > deadline:
-                    logger.error("the record of call %s is lost (%s): %s", call.id, error, call)
-                    return
-                logger.warning("the end of call %s is not recorded yet: %s", call.id, error)
-                try:
+        """Write the end of a call, with all its offers, trying for `limit` s. What is lost is in the log."""
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    if await self._written(call, offers):
+                        return
                     await asyncio.sleep(LAST_WRITE_PAUSE)
-                except asyncio.CancelledError:
-                    logger.error("the record of call %s is lost: %s", call.id, call)
-                    raise
-            else:
-                return
+        except (StoreError, TimeoutError) as error:
+            logger.error("the record of call %s is lost (%r): %s", call.id, error, call)
+        except asyncio.CancelledError:
+            logger.error("the record of call %s is lost (the application stops): %s", call.id, call)
+            raise
+
+    async def _written(self, call: Call, offers: Sequence[Offer]) -> bool:
+        """False when it should be tried again. Raises StoreError when PostgreSQL will never take it."""
+        try:
+            await self.store.save(call, offers)
+        except StoreUnavailable as error:
+            logger.warning("the end of call %s is not recorded yet: %s", call.id, error)
+            return False
+        return True

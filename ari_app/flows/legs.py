@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from ari_app.ari import AriClient, Channel, Conflict, NotFound
+from ari_app.ari import AriClient, AriClosed, Channel, Conflict, NotFound
 from ari_app.ari.events import ChannelDestroyed, ChannelHangupRequest, Event, PlaybackFinished, StasisEnd
 from ari_app.calls.caller import Caller
 
@@ -22,13 +22,17 @@ E = TypeVar("E", bound=Event)
 #: Longest prompt, s. One that takes longer is stopped: the caller is here to talk.
 PROMPT_SECONDS = 120.0
 
+#: A caller who hangs up leaves the application and is destroyed in the same ms; one who is still there after
+#: this, s, was taken away.
+HANGUP_SECONDS = 0.5
+
 
 #: Limit for channels that were hung up to be gone, s. It takes some ms.
 GONE_SECONDS = 2.0
 
 
 class CallerLeft(Exception):
-    """The caller hung up, or was taken out of the application."""
+    """The caller hung up, or was taken out of the application (`CallerLeg.taken_away`)."""
 
 
 class CallerLeg:
@@ -37,6 +41,8 @@ class CallerLeg:
     def __init__(self, ari: AriClient, channel: Channel) -> None:
         self.channel = channel
         self.events = ari.subscribe(channel)
+        self.taken_away = False
+        "The caller left the application without hanging up: somebody transferred or redirected the call."
 
     @property
     def id(self) -> str:
@@ -61,8 +67,20 @@ class CallerLeg:
             ),
         )
         if self.is_leaving(event) or not isinstance(event, types):
+            await self._look_after(event)
             raise CallerLeft
         return event
+
+    async def _look_after(self, event: Event | None) -> None:
+        """Find out whether a caller who left is hanging up, or was taken away."""
+        try:
+            async with asyncio.timeout(HANGUP_SECONDS):
+                while not isinstance(event, ChannelHangupRequest | ChannelDestroyed):
+                    event = await self.events.wait_for(Event, timeout=HANGUP_SECONDS, where=self.is_leaving)
+        except AriClosed:
+            return
+        except TimeoutError:
+            self.taken_away = True
 
     @asynccontextmanager
     async def asking(self) -> AsyncIterator[None]:
@@ -71,7 +89,10 @@ class CallerLeg:
         """
         try:
             yield
-        except (NotFound, Conflict) as error:
+        except NotFound as error:
+            raise CallerLeft from error
+        except Conflict as error:
+            await self._look_after(None)
             raise CallerLeft from error
 
     async def gone(self, timeout: float) -> None:

@@ -112,7 +112,9 @@ class Ringing:
 
     async def _ring(self) -> bool:
         try:
-            refusal = await self._reach() or await self._wait_for_answer()
+            refusal = await self._reach()
+            if refusal is None:
+                refusal = await self._wait_for_answer()
         except TimeoutError:
             self.offer = self.offer.unanswered(now(), self._ring_seconds, rang=self._rang)
             return False
@@ -150,13 +152,17 @@ class Ringing:
             logger.warning("call %s: %s cannot be called: %s", self.offer.call_id, self.offer.agent.endpoint, error)
             return SUBSCRIBER_ABSENT
         self._caller.events.watch(self._subject)
-        event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
-        if not isinstance(event, ChannelDestroyed):
-            await self._caller.introduce(self._who)
-            try:
-                await self.channel.dial(timeout=self._ring_seconds + DIAL_RESERVE, caller=self._caller.id)
-            except (NotFound, Conflict):
-                event = await self._next(timeout=CHANNEL_SECONDS)
+        try:
+            event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
+            if not isinstance(event, ChannelDestroyed):
+                await self._caller.introduce(self._who)
+                try:
+                    await self.channel.dial(timeout=self._ring_seconds + DIAL_RESERVE, caller=self._caller.id)
+                except (NotFound, Conflict):
+                    event = await self._next(timeout=CHANNEL_SECONDS)
+        except TimeoutError:
+            logger.error("call %s: Asterisk does not hand over channel %s", self.offer.call_id, self.channel.id)
+            return TEMPORARY_FAILURE
         return _cause(event) if isinstance(event, ChannelDestroyed) else None
 
     async def _wait_for_answer(self) -> int | None:

@@ -1,5 +1,6 @@
 """A caller's visit: what all stages of a call share, and how everything is given back at the end."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ from ari_app.store.schedules import ScheduleStore
 from ari_app.store.sip_targets import SipTargetStore
 
 logger = logging.getLogger(__name__)
+
+#: Limit for hanging up and giving back all that a call has, s, also with an Asterisk that does not answer.
+RELEASE_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ class Visit:
         return result
 
     def caller_left(self) -> Ending:
+        if self.caller.taken_away:
+            return self.fault("the caller was taken out of the application")
         if self.call.connected_at is not None:
             return ending.talked(EndedBy.USER)
         return ending.abandoned(self.moment)
@@ -149,19 +155,28 @@ class Visit:
         In this order: a phone must not ring on for a caller who left, and a bridge that dissolves under a
         channel can overwrite its hangup cause (asterisk#1124).
         """
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._hang_up_all()
+        except TimeoutError:
+            logger.error("call %s: not all could be hung up within %g s", self.call.id, RELEASE_SECONDS)
+        finally:
+            self.caller.close()
+            if self.bridge is not None:
+                self.bridge.close()
+
+    async def _hang_up_all(self) -> None:
         for ringing in self.rung.values():
             await self._try(ringing.stop(NORMAL_CLEARING))
         for leg in self.legs.values():
             await self._try(leg.hangup(reason_code=NORMAL_CLEARING))
-        if not self.handed_over:
+        if not (self.handed_over or self.caller.taken_away):
             await self._try(self.caller.channel.hangup(reason_code=self.hangup_cause))
             await self._try(self.caller.gone(GONE_SECONDS))
-        self.caller.close()
         for companion in self.companions:
             await self._try(companion.close())
         if self.bridge is not None:
             await self._try(self.bridge.destroy())
-            self.bridge.close()
 
     async def _try(self, step: Awaitable[None]) -> None:
         """One step of giving back; that it fails must not keep the others from being done."""

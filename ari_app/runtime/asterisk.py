@@ -152,7 +152,7 @@ class EmbeddedAsterisk:
             keep_trailing_newline=True,
         )
         etc = self._folder / "etc"
-        for name in environment.list_templates():
+        for name in environment.list_templates(filter_func=lambda name: name.endswith((".conf", ".conf.j2"))):
             if options.cdr is None and "cdr_pgsql" in name:
                 continue
             target = etc / Path(name).name.removesuffix(".j2").replace("cdr_pgsql_whatsapp", "cdr_pgsql")

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Closure:
     """Programs of another Debian release in a folder of their own."""
 
     root: Path
-    versions: dict[str, str]
+    versions: dict[str, str] = field(repr=False)
     """Package name to version."""
 
     def command(self, program: str) -> list[str]:
@@ -87,7 +87,7 @@ class Closure:
 
     @cached_property
     def asterisk_modules(self) -> Path:
-        return self._in_libraries("asterisk/modules")
+        return self._library_folders[0] / "asterisk/modules"
 
     @property
     def asterisk_data(self) -> Path:
@@ -105,9 +105,6 @@ class Closure:
     @cached_property
     def _library_folders(self) -> list[Path]:
         return [_only(self.root, "usr/lib/*-linux-gnu*"), self.root / "usr/lib"]
-
-    def _in_libraries(self, name: str) -> Path:
-        return self._library_folders[0] / name
 
 
 def _only(root: Path, pattern: str) -> Path:

@@ -56,10 +56,11 @@ class DemoError(Exception):
 
 def main(*, as_json: bool, console: Console) -> int:
     """Run the demo; 0 if everything was proved, 1 with the reason if not. Raises UnavailableError."""
-    return asyncio.run(run(as_json, console=console))
+    closure = ensure_closure(console)  # before there is an event loop: Ctrl-C ends a download at once
+    return asyncio.run(run(as_json, closure=closure, console=console))
 
 
-async def run(json_output: bool, *, console: Console | None = None) -> int:
+async def run(json_output: bool, *, closure: Closure | None = None, console: Console | None = None) -> int:
     """Set everything up, make the call, show and prove it, clean up. The exit status.
 
     With `json_output` the last line on stdout is the result as JSON and all else goes to stderr.
@@ -71,12 +72,11 @@ async def run(json_output: bool, *, console: Console | None = None) -> int:
         loop.add_signal_handler(number, task.cancel)
     outcome: Outcome | None = None
     try:
-        closure = await asyncio.to_thread(ensure_closure, shown)
         with shown.status("Starting …") as status:
             async with Stack.start(StackOptions(), closure, status.update) as stack:
                 status.stop()
                 try:
-                    outcome = await _make_the_call(stack, closure, shown)
+                    outcome = await _make_the_call(stack, shown)
                     failures = outcome.complaints()
                 except (DemoError, PhoneError, SimulatorError, ProcessError, TimeoutError) as error:
                     dead = [each for each in (stack.simulator, stack.bridge, stack.app) if not each.running]
@@ -100,11 +100,11 @@ async def run(json_output: bool, *, console: Console | None = None) -> int:
     return 1 if failures else 0
 
 
-async def _make_the_call(stack: Stack, closure: Closure, console: Console) -> Outcome:
-    sounds = closure.asterisk_data / "sounds/en"
+async def _make_the_call(stack: Stack, console: Console) -> Outcome:
+    sounds = stack.closure.asterisk_data / "sounds/en"
     words = Words(sentence(sounds, GREETING), sentence(sounds, CALLER_WORDS), sentence(sounds, AGENT_WORDS))
     account = SipAccount(AGENT, stack.asterisk.phones[AGENT].password, port=stack.asterisk.sip_port)
-    phone = Baresip.start(closure, stack.folder / "agent", account)
+    phone = Baresip.start(stack.closure, stack.folder / "agent", account)
     async with phone as agent, SimulatorClient(stack.simulator_url) as meta:
         with Show(console) as show:
             caller, desk = await _until_both_talk(agent, meta, stack, show)

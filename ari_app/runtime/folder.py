@@ -26,8 +26,9 @@ class RunFolder:
         self.path.chmod(0o711)  # PostgreSQL runs under another account if we are root: it may pass, not look
         self.logs = self.path / "logs"
         self.logs.mkdir(mode=0o700)
-        self._lock = (self.path / "lock").open("w")
+        self._lock = (self.path / "lock.new").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        (self.path / "lock.new").rename(self.path / "lock")  # nobody ever sees it unlocked while we run
 
     def __enter__(self) -> "RunFolder":
         return self

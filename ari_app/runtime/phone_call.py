@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-from ari_app.runtime.baresip import CommandError
 
 if TYPE_CHECKING:
     from ari_app.runtime.phones import Baresip
@@ -138,21 +135,6 @@ class PhoneCall:
         event = await self._phone.wait_for("CALL_CLOSED", call=self, timeout=timeout)
         await self._phone.command("listcalls")  # answered by the same thread, after it has closed the files
         return event
-
-    async def hold(self) -> None:
-        """Put the other side on hold (re-INVITE, sendonly) and wait until it has agreed."""
-        await self._renegotiate("hold")
-
-    async def resume(self) -> None:
-        """Take the other side back and wait until it has agreed."""
-        await self._renegotiate("resume")
-
-    async def _renegotiate(self, command: str) -> None:
-        self._phone.forget("CALL_REMOTE_SDP", self)
-        # baresip's resume also puts the call in progress on hold, and calls it an error if there is none
-        with contextlib.suppress(CommandError):
-            await self._phone.command(command, self.id)
-        await self._phone.wait_for("CALL_REMOTE_SDP", call=self)
 
     async def press(self, digits: str) -> None:
         """Send DTMF by RFC 4733. baresip takes 240 ms for a digit; this returns at once."""

@@ -6,8 +6,9 @@
         await call.closed()
         heard = read_wav(call.recording.path)
 
-baresip 1.1.0 can refuse a call in one way only, 486 (and 480 when on do-not-disturb); for 603, 5xx or no answer
-at all use `ari_app.runtime.sipp`. It ends a call when the microphone's file ends: files are `talk_limit_s` long.
+baresip 1.1.0 can refuse a call in one way only, 486 (and 480 when on do-not-disturb), and it crashes on some holds,
+since it opens the loudspeaker's file twice at once: for 603, 5xx, no answer and hold use `ari_app.runtime.sipp`.
+It ends a call when the microphone's file ends: files are `talk_limit_s` long.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Baresip:
         self._seen: deque[str] = deque(maxlen=20)
         self._news = asyncio.Event()
         self._microphones = 0
+        self._recordings = 0
         self._microphone_opened_at = 0.0
         self._failure: str | None = None
 
@@ -165,11 +167,6 @@ class Baresip:
         await self.until(look, kind, timeout)
         return found[0]
 
-    def forget(self, kind: str, call: PhoneCall) -> None:
-        """Drop the events of that type and call which nobody has waited for."""
-        kept = [event for event in self._untaken if (event.type, event.call_id) != (kind, call.id)]
-        self._untaken = deque(kept, maxlen=KEPT_EVENTS)
-
     async def until(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         """Wait until the condition holds; it is looked at after every event."""
         try:
@@ -244,7 +241,6 @@ class Baresip:
     async def _follow(self, log: LogWatch) -> None:
         """Note when baresip opens loudspeaker and microphone, and give every recording a name of its own."""
         pattern = f"{LOUDSPEAKER_OPENED.pattern}|{MICROPHONE_OPENED.pattern}"
-        recordings = 0
         while True:
             try:
                 match = await log.line(pattern, timeout=LOG_PATIENCE_S)
@@ -253,16 +249,26 @@ class Baresip:
             now = time.time()
             call = self._starting_call()
             if LOUDSPEAKER_OPENED.search(match[0]):
-                recordings += 1
-                path = self._folder / f"heard-{recordings}.wav"
-                (self._folder / "heard.wav").rename(path)
-                if call is not None:
-                    call.recordings.append(Recording(path, now))
+                self._new_recording(call, now)
             else:
                 self._microphone_opened_at = now
                 if call is not None:
                     call.microphone_since = now
             self._news.set()
+
+    def _new_recording(self, call: PhoneCall | None, now: float) -> None:
+        path = self._folder / f"heard-{self._recordings + 1}.wav"
+        try:
+            (self._folder / "heard.wav").rename(path)
+        except FileNotFoundError:
+            # A re-INVITE may open it twice within a millisecond: what we renamed was the second one already.
+            path = self._folder / f"heard-{self._recordings}.wav"
+            if call is not None and call.recordings and call.recordings[-1].path == path:
+                call.recordings[-1] = Recording(path, now)
+            return
+        self._recordings += 1
+        if call is not None:
+            call.recordings.append(Recording(path, now))
 
     def _starting_call(self) -> PhoneCall | None:
         """The call whose sound starts now: one that was taken and has none yet, else the newest."""

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import re
 import socket
-import textwrap
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,91 +20,21 @@ from ari_app.runtime.baresip import free_port
 from ari_app.runtime.debian import Closure
 from ari_app.runtime.phones import PhoneError, PhoneTimeoutError, SipAccount
 from ari_app.runtime.processes import Process
+from ari_app.runtime.sipp_scenarios import (
+    answer,
+    answer_and_hold,
+    call,
+    ignore,
+    never_answer,
+    refuse,
+    registration,
+)
 from ari_app.runtime.watch import LogWatch
+
+__all__ = ["SippPhone", "answer", "answer_and_hold", "call", "ignore", "never_answer", "place_call", "refuse"]
 
 REGISTER_LIMIT = 10.0
 STOP_LIMIT = 2.0
-REGISTERED_MS = 3_600_000
-
-REPLY_HEADERS = """\
-[last_Via:]
-[last_From:]
-[last_To:];tag=[call_number]
-[last_Call-ID:]
-"""
-SDP = """\
-v=0
-o=- 1 1 IN IP4 [local_ip]
-s=-
-c=IN IP4 [media_ip]
-t=0 0
-m=audio [media_port] RTP/AVP 0
-a=rtpmap:0 PCMU/8000
-"""
-
-
-def refuse(code: int, reason: str, *, after_ms: int = 0) -> str:
-    """Scenario: rings for a while, then refuses with that status, such as 603 Decline or 486 Busy Here."""
-    return _scenario(
-        _expect("INVITE"),
-        _reply("180 Ringing"),
-        f'<pause milliseconds="{after_ms}"/>' if after_ms else "",
-        _reply(f"{code} {reason}", retransmit=True),
-        _expect("ACK"),
-    )
-
-
-def never_answer() -> str:
-    """Scenario: rings until the caller gives up (CANCEL, answered with 200 and 487)."""
-    remember = '<ereg regexp="[0-9]+" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
-    terminated = _send(f"SIP/2.0 487 Request Terminated\n{REPLY_HEADERS}CSeq: [$cseq] INVITE\n", retransmit=True)
-    return _scenario(
-        _expect("INVITE", action=remember),
-        _reply("180 Ringing"),
-        _expect("CANCEL"),
-        _reply("200 OK"),
-        terminated,
-        _expect("ACK"),
-    )
-
-
-def ignore() -> str:
-    """Scenario: lets the INVITE go unanswered, as a phone that has lost its network does."""
-    return _scenario(_expect("INVITE"), '<pause milliseconds="60000"/>')
-
-
-def answer(*, after_ms: int = 0) -> str:
-    """Scenario: answers with G.711 µ-law, sends no sound, and waits until the caller hangs up."""
-    ok = f"SIP/2.0 200 OK\n{REPLY_HEADERS}[last_CSeq:]\nContact: <sip:[local_ip]:[local_port]>\n"
-    return _scenario(
-        _expect("INVITE"),
-        _reply("180 Ringing"),
-        f'<pause milliseconds="{after_ms}"/>' if after_ms else "",
-        _send(ok, body=SDP, retransmit=True),
-        _expect("ACK"),
-        _expect("BYE"),
-        _reply("200 OK"),
-    )
-
-
-def call(account: SipAccount, number: str, *, talk_ms: int) -> str:
-    """Scenario: calls the number as the account, stays connected for that long without sound, hangs up."""
-    target = f"sip:{number}@[remote_ip]:[remote_port]"
-    return _scenario(
-        _request("INVITE", target, account, 1, body=SDP),
-        '<recv response="100" optional="true"/>',
-        '<recv response="401" auth="true"/>',
-        _request("ACK", target, account, 1, tag=True, branch="[branch-3]"),
-        _request("INVITE", target, account, 2, authenticated=True, body=SDP),
-        '<recv response="100" optional="true"/>',
-        '<recv response="180" optional="true"/>',
-        '<recv response="183" optional="true"/>',
-        '<recv response="200" rrs="true"><action><log message="answered"/></action></recv>',
-        _request("ACK", "[next_url]", account, 2, tag=True),
-        f'<pause milliseconds="{talk_ms}"/>',
-        _request("BYE", "[next_url]", account, 3, tag=True),
-        '<recv response="200"/>',
-    )
 
 
 @dataclass
@@ -127,7 +56,7 @@ class SippPhone:
         """
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         _write(folder / "calls.xml", scenario)
-        process = _sipp(closure, folder, account, _registration(account), "-oocsf", "calls.xml")
+        process = _sipp(closure, folder, account, registration(account), "-oocsf", "calls.xml")
         with LogWatch(folder / "events.log") as log:
             await process.start()
             try:
@@ -138,7 +67,7 @@ class SippPhone:
                 await process.stop(timeout=STOP_LIMIT)
 
     async def saw(self, what: str, *, timeout: float = 10.0) -> None:
-        """Wait for the next request of that name (INVITE, CANCEL, BYE, ACK) that was not waited for yet."""
+        """Wait for the next request of that name (INVITE, CANCEL, BYE, ACK), or "held" and "resumed", not seen yet."""
         line = asyncio.create_task(self._log.line(rf"^{what}$", timeout=timeout))
         ended = asyncio.create_task(self.process.wait())
         try:
@@ -188,67 +117,6 @@ def _sipp(closure: Closure, folder: Path, account: SipAccount, scenario: str, *o
         *options,
     ]
     return Process(f"sipp {account.user}", command, log=folder / "sipp.log", folder=folder)
-
-
-def _registration(account: SipAccount) -> str:
-    target = "sip:[remote_ip]:[remote_port]"
-    contact = f"Contact: <sip:{account.user}@[local_ip]:[local_port]>\nExpires: {REGISTERED_MS // 1000}\n"
-    return _scenario(
-        _request("REGISTER", target, account, 1, more=contact),
-        '<recv response="401" auth="true"/>',
-        _request("REGISTER", target, account, 2, more=contact, authenticated=True),
-        '<recv response="200"><action><log message="registered"/></action></recv>',
-        f'<pause milliseconds="{REGISTERED_MS}"/>',
-    )
-
-
-def _scenario(*steps: str) -> str:
-    body = "\n".join(step for step in steps if step)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="phone">\n{body}\n</scenario>\n'
-
-
-def _expect(request: str, *, action: str = "") -> str:
-    return f'<recv request="{request}"><action>{action}<log message="{request}"/></action></recv>'
-
-
-def _reply(status: str, *, retransmit: bool = False) -> str:
-    contact = "Contact: <sip:[local_ip]:[local_port]>\n"
-    return _send(f"SIP/2.0 {status}\n{REPLY_HEADERS}[last_CSeq:]\n{contact}", retransmit=retransmit)
-
-
-def _request(
-    method: str,
-    target: str,
-    account: SipAccount,
-    sequence: int,
-    *,
-    more: str = "",
-    tag: bool = False,
-    authenticated: bool = False,
-    body: str = "",
-    branch: str = "[branch]",
-) -> str:
-    who = f"<sip:{account.user}@[remote_ip]:[remote_port]>"
-    to = "[last_To:]" if tag else f"To: {who if method == 'REGISTER' else f'<{target}>'}"
-    proof = f"[authentication username={account.user} password={account.password}]\n" if authenticated else ""
-    contact = "" if method == "REGISTER" else "Contact: <sip:[local_ip]:[local_port]>\n"
-    headers = f"""\
-{method} {target} SIP/2.0
-Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}
-From: {who};tag=[call_number]
-{to}
-Call-ID: [call_id]
-CSeq: {sequence} {method}
-Max-Forwards: 70
-{contact}{more}{proof}"""
-    return _send(headers, body=body, retransmit=method != "ACK")
-
-
-def _send(headers: str, *, body: str = "", retransmit: bool = False) -> str:
-    kind = "Content-Type: application/sdp\n" if body else ""
-    attribute = ' retrans="500"' if retransmit else ""
-    message = f"{headers}{kind}Content-Length: [len]\n\n{body}"
-    return f"<send{attribute}><![CDATA[\n{textwrap.dedent(message)}\n]]></send>"
 
 
 def _refusal(errors: Path) -> str:

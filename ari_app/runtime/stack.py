@@ -121,18 +121,21 @@ class Stack:
     @property
     def processes(self) -> dict[str, Process]:
         """What runs now, by name, in the order of the start."""
-        everything = {
+        return {name: process for name, process in self._pieces.items() if process.running}
+
+    async def wait(self) -> Process:
+        """Wait until a process has ended that nobody stopped, and return it."""
+        return await first_to_end([process for process in self._pieces.values() if process.wanted])
+
+    @property
+    def _pieces(self) -> dict[str, Process]:
+        return {
             "postgres": self.postgres.server,
             "asterisk": self.asterisk.process,
             "simulator": self.simulator,
             "bridge": self.bridge,
             "app": self.app,
         }
-        return {name: process for name, process in everything.items() if process.running}
-
-    async def wait(self) -> Process:
-        """Wait until one of the processes that run now ends, and return it."""
-        return await first_to_end(list(self.processes.values()))
 
     def describe(self) -> dict[str, object]:
         """Addresses and credentials for people and programs outside: what `up --json` prints."""

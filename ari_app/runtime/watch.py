@@ -78,6 +78,10 @@ class LogWatch:
                 os.read(self._inotify, 4096)
         return match
 
+    def passed(self, pattern: str) -> re.Match[str] | None:
+        """As `line`, of what is there already."""
+        return self._find(re.compile(pattern))
+
     def _find(self, wanted: re.Pattern[str]) -> re.Match[str] | None:
         for line in self._complete_lines():
             if match := wanted.search(line):

@@ -45,7 +45,7 @@ UPDATE pbx.offers SET outcome = 'cancelled', reason = $1, ended_at = greatest($2
 
 
 class CallStore:
-    """All methods raise StoreError when PostgreSQL is away or refuses."""
+    """All methods raise StoreUnavailable when PostgreSQL is away, StoreError when it refuses."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

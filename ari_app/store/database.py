@@ -22,13 +22,23 @@ START_PAUSE = 0.5
 CLOSE_SECONDS = 3.0
 
 
+#: SQLSTATE classes (PostgreSQL, appendix A) after which the same statement may well succeed later: connection
+#: exceptions, transaction rollbacks, insufficient resources, operator intervention (shutdown, cancelled),
+#: system errors.
+PASSING = ("08", "40", "53", "57", "58")
+
+
 class StoreError(Exception):
-    """PostgreSQL did not do what was asked of it; the message is PostgreSQL's or the operating system's."""
+    """PostgreSQL refused a statement; the message is PostgreSQL's."""
+
+
+class StoreUnavailable(StoreError):
+    """PostgreSQL is away, or too slow: trying again later makes sense."""
 
 
 class Database:
-    """Opened with `async with`; raises StoreError when PostgreSQL cannot be reached within `start_timeout`
-    s.
+    """Opened with `async with`; raises StoreUnavailable when PostgreSQL cannot be reached within
+    `start_timeout` s.
     """
 
     def __init__(self, dsn: str, *, start_timeout: float = START_SECONDS) -> None:
@@ -49,7 +59,7 @@ class Database:
                 )
             except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
                 if asyncio.get_running_loop().time() + START_PAUSE > deadline:
-                    raise StoreError(f"PostgreSQL cannot be reached: {describe(error)}") from error
+                    raise StoreUnavailable(f"PostgreSQL cannot be reached: {describe(error)}") from error
                 await asyncio.sleep(START_PAUSE)
         return self
 
@@ -80,8 +90,11 @@ class Database:
         try:
             async with self._pool.acquire(timeout=STATEMENT_SECONDS) as connection:
                 yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-            raise StoreError(describe(error)) from error
+        except asyncpg.PostgresError as error:
+            passing = (error.sqlstate or "").startswith(PASSING)
+            raise (StoreUnavailable if passing else StoreError)(describe(error)) from error
+        except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(describe(error)) from error
 
 
 def describe(error: BaseException) -> str:

@@ -3,7 +3,7 @@
 import logging
 
 from ari_app.calls.route import Incoming, Route
-from ari_app.store.database import Database, StoreError
+from ari_app.store.database import Database, StoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class RouteStore:
         try:
             async with self._database.connection() as connection:
                 row = await connection.fetchrow(_FIND, number)
-        except StoreError as error:
+        except StoreUnavailable as error:
             if (route := self._remembered.get(number)) is None:
                 raise
             logger.error("PostgreSQL is away: number %s goes where it went before (%s)", number, error)

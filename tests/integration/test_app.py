@@ -278,6 +278,22 @@ async def test_a_number_without_a_route_is_recorded_as_failed(office: Office) ->
     )
 
 
+async def test_a_caller_whom_somebody_sends_elsewhere_goes_on_there(office: Office) -> None:
+    await office.agent_is("Local/ring@test-agents", ring_seconds=60)
+    async with office.caller() as caller:
+        await caller.agent_channel("Ringing")
+        (own,) = [
+            channel
+            for channel in await office.ari.channels.list()
+            if channel.data and "whatsapp-in" in channel.data.name and channel.data.name.endswith(";2")
+        ]
+        await own.continue_in_dialplan(context="test-agents", extension="answer", priority=1)
+        call = await office.record()
+        assert call["reason"] == "the caller was taken out of the application"
+        await asyncio.sleep(0.5)
+        assert {channel.id for channel in await office.ari.channels.list()} == {caller.channel.id, own.id}
+
+
 async def test_postgresql_going_away_does_not_hurt_a_call_and_its_record_comes_later(office: Office) -> None:
     await office.agent_is("Local/answer@test-agents")
     async with office.caller() as caller:
@@ -351,11 +367,14 @@ async def test_after_many_calls_at_once_nothing_is_left(office: Office) -> None:
         await asyncio.sleep(6)  # connections that nobody needs are let go after 5 s
         return len(list(descriptors.iterdir()))
 
-    before = await round_of_calls()
-    after = await round_of_calls()
+    before, rounds = await round_of_calls(), 1
+    after = before + 1
+    # A pool may hold a connection more or less; what leaks grows with every round.
+    while after > before and rounds < 4:
+        after, rounds = await round_of_calls(), rounds + 1
     assert after <= before
     counts = await office.database.fetch("SELECT status, count(*) FROM pbx.calls GROUP BY 1 ORDER BY 1")
-    assert {row["status"]: row["count"] for row in counts} == {"Answered": 32, "User Abandon": 18}
+    assert {row["status"]: row["count"] for row in counts} == {"Answered": 16 * rounds, "User Abandon": 9 * rounds}
     open_rows = await office.database.fetchval("SELECT count(*) FROM pbx.offers WHERE outcome IS NULL")
     assert open_rows == 0
 

@@ -29,6 +29,7 @@ from ari_app.ari.events import (
     StasisEnd,
     StasisStart,
 )
+from ari_app.ari.testing import Proxy
 from ari_app.runtime.stack import Stack, StackOptions
 
 DIALPLAN = """
@@ -134,11 +135,6 @@ async def test_an_endpoint_without_registration_cannot_be_made(client: AriClient
         await client.channels.create(endpoint="PJSIP/1002")
     assert client.subscriptions == 0
     assert (await client.endpoints.get("PJSIP", "1002")).state in {"offline", "unknown"}
-
-
-async def test_an_id_that_is_taken_is_a_conflict(client: AriClient) -> None:
-    with await made(client, "answer") as channel, pytest.raises(Conflict):
-        await client.channels.create(endpoint="Local/answer@test-far-end", channel_id=channel.id)
 
 
 async def test_answering_a_channel_that_we_dialled_is_refused(client: AriClient) -> None:
@@ -280,59 +276,6 @@ async def test_the_second_client_of_an_application_replaces_the_first(stack: Sta
             assert isinstance(await first.wait_failed(), AriReplaced)
         await asyncio.sleep(1)
         assert second.connected
-
-
-class Proxy:
-    """A connection to Asterisk that can be cut, or go dead without a word."""
-
-    def __init__(self, target: str) -> None:
-        host, _, port = target.removeprefix("http://").rpartition(":")
-        self._target = (host, int(port))
-        self._writers: list[asyncio.StreamWriter] = []
-        self._open = asyncio.Event()
-        self._open.set()
-        self.url = ""
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["Proxy"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
-            yield self
-        finally:
-            self._open.set()
-            server.close()
-            self.cut()
-            await server.wait_closed()
-            await asyncio.sleep(0.05)
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    def fall_silent(self) -> None:
-        self._open.clear()
-
-    def recover(self) -> None:
-        self._open.set()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._open.wait()
-        with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-            self._writers += [writer, far_writer]
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, far_writer))
-                group.create_task(self._pump(far_reader, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                await self._open.wait()
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
 
 
 @pytest.mark.parametrize("fault", ["cut", "silence"])

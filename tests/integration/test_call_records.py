@@ -142,6 +142,14 @@ async def test_a_call_without_any_trace_of_us_is_voice(book: Book, disposition: 
     assert row["duration"] == ("00:01:00" if answer else "00:00:00")
 
 
+async def test_a_call_with_cdrs_of_single_legs_is_no_record_while_it_runs(book: Book) -> None:
+    await book.cdr("L", 10, disposition="BUSY", channel="PJSIP/1001-00000001")
+    await book.app("L", status="Missed", ended_by="system")
+    assert await book.record()
+    await book.db.execute("UPDATE pbx.calls SET state = 'queued', ended_at = NULL, status = NULL")
+    assert await book.db.fetchval("SELECT count(*) FROM reports.call_records") == 0
+
+
 async def test_a_running_call_is_no_record_yet(book: Book) -> None:
     await book.meta("wacid.A", "L", ended_by="user")
     await book.db.execute("UPDATE whatsapp.calls SET state = 'ringing', ended_at = NULL, ended_by = NULL")

@@ -223,4 +223,6 @@ async def test_a_piece_that_ends_is_noticed(closure: Closure) -> None:
         stack.asterisk.process.signal(signal.SIGKILL)
         async with asyncio.timeout(5):
             assert await stack.wait() is stack.asterisk.process
+            await stack.asterisk.process.wait()
+            assert await stack.wait() is stack.asterisk.process, "also when it ended a while ago"
         assert stack.asterisk.process.complaint().startswith("Asterisk ended with -9.")

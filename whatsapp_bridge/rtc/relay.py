@@ -41,6 +41,8 @@ STATUS_INTERVAL = 2.0
 REPORT_INTERVAL = 5.0
 #: Seconds from 1900 (NTP) to 1970 (Unix).
 _NTP_EPOCH = 2_208_988_800
+#: Sound between two digits, s; receivers want 30 to 70 ms to tell them apart (ITU-T Q.24).
+DIGIT_PAUSE = 0.07
 #: More digits than this waiting to be sent are somebody's mistake.
 MAX_DIGITS_WAITING = 64
 
@@ -114,6 +116,7 @@ class Relay:
         self._digits_out: deque[tuple[str, int]] = deque(maxlen=MAX_DIGITS_WAITING)
         self._digit_payloads: deque[bytes] = deque()
         self._digit_timestamp = 0
+        self._next_digit = 0.0
         self._next_report = 0.0
         # towards Asterisk
         self._next_status = 0.0
@@ -152,7 +155,7 @@ class Relay:
     def tick(self, now: float) -> None:
         """Do what is due without a packet; called every 20 ms."""
         if self._opened:
-            if self._digits_out or self._digit_payloads:
+            if self._digit_payloads or (self._digits_out and now >= self._next_digit):
                 self._send_digit_packet(now)
             elif now - self._last_sent >= QUIET_TIME:
                 self._send(SILENCE, now)
@@ -237,9 +240,8 @@ class Relay:
                 self._digit_payloads.popleft(),
             ).serialize()
         )
-        if not self._digit_payloads and self._digits_out:
-            # Two digits need a pause between them; a frame of silence is one packet time of it.
-            self._send(SILENCE, now)
+        if not self._digit_payloads:
+            self._next_digit = now + DIGIT_PAUSE
 
     def _send_report(self) -> None:
         """Send a sender report (RFC 3550 §6.4.1) with our CNAME (§6.5.1)."""

@@ -59,6 +59,8 @@ async def test_destroying_a_bridge_or_stopping_a_prompt_that_is_gone_is_no_error
     ari.answer("DELETE", "/bridges/b1", status=404, message="Bridge not found")
     ari.answer("DELETE", "/playbacks/p1", status=404, message="Playback not found")
     await client.bridges.destroy("b1")
+    ari.answer("DELETE", "/bridges/b1", status=409, message="Bridge not in Stasis application")
+    await client.bridges.destroy("b1")
     await client.playbacks.handle("p1").stop()
 
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ari_app.ari import AriClient, AriClosed, AriReplaced, AriUnavailable, Forbidden
+from ari_app.ari import AriClient, AriClosed, AriReplaced, AriUnavailable, Forbidden, stream
 from ari_app.ari.events import (
     BridgeDestroyed,
     ChannelDestroyed,
@@ -18,7 +19,7 @@ from ari_app.ari.events import (
     Reconnected,
 )
 from ari_app.ari.stream import LONGEST_WAIT, back_off
-from ari_app.ari.testing import FakeAri
+from ari_app.ari.testing import FakeAri, Request
 
 
 async def test_it_asks_for_the_events_of_its_application_only(ari: FakeAri, client: AriClient) -> None:
@@ -82,10 +83,50 @@ async def test_a_dead_network_is_noticed_by_the_missing_pong(ari: FakeAri) -> No
         with client.events(Reconnected) as events:
             ari.silent = True
             await asyncio.sleep(0.6)
-            assert not client.connected
+            was_connected = client.connected
             ari.silent = False
             await events.wait_for(Reconnected, timeout=5)
-            assert client.connected
+            assert (was_connected, client.connected) == (False, True)
+
+
+async def test_a_websocket_on_which_no_events_come_is_replaced_by_a_new_one(
+    ari: FakeAri, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Asterisk can leave a websocket open and its application ended."""
+    monkeypatch.setattr(stream, "PROBE_LIMIT", 0.1)
+    monkeypatch.setattr(stream, "PROBE_SECONDS", 0.1)
+    async with AriClient(ari.url, ari.username, ari.password, "app") as client:
+        with client.events(Reconnected) as events:
+            ari.deaf = True
+            await asyncio.sleep(0.4)
+            was_connected = client.connected
+            ari.deaf = False
+            await events.wait_for(Reconnected, timeout=5)
+            assert (was_connected, client.connected) == (False, True)
+    assert "do not come in: no event came within 0.1 s" in caplog.text
+
+
+async def test_a_client_that_gets_no_events_is_not_entered(ari: FakeAri, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "PROBE_LIMIT", 0.1)
+    ari.deaf = True
+    with pytest.raises(AriUnavailable):
+        async with AriClient(ari.url, ari.username, ari.password, "app", start_timeout=0.5):
+            pytest.fail("entered without events")
+
+
+async def test_events_that_come_while_the_world_is_read_anew_come_after_what_was_read(
+    ari: FakeAri, client: AriClient
+) -> None:
+    channel = await client.channels.create(endpoint="PJSIP/1", channel_id="c1")
+
+    async def reply(request: object) -> tuple[int, object]:
+        await ari.send("ChannelStateChange", channel={"id": "c1", "state": "Up"})
+        return 200, [{"id": "c1", "state": "Ringing"}]
+
+    ari.handle("GET", "/channels", reply)
+    ari.cut()
+    states = [(await channel.wait_for(ChannelStateChange, timeout=5)).channel.state for _ in "12"]
+    assert states == ["Ringing", "Up"]
 
 
 async def test_a_healthy_but_quiet_connection_is_kept(ari: FakeAri) -> None:
@@ -115,6 +156,25 @@ async def test_being_refused_on_the_way_back_is_the_end(ari: FakeAri, client: Ar
     ari.cut()
     async with asyncio.timeout(5):
         assert isinstance(await client.wait_failed(), Forbidden)
+
+
+async def test_an_asterisk_that_is_just_starting_and_answers_503_is_waited_for(ari: FakeAri, client: AriClient) -> None:
+    refused = asyncio.Event()
+
+    async def not_yet(_: Request) -> tuple[int, Any]:
+        refused.set()
+        return 503, {"message": "Asterisk not booted"}
+
+    ari.handle("GET", "/events", not_yet)
+    ari.cut()
+    async with asyncio.timeout(5):
+        await refused.wait()
+        ari.forget("GET", "/events")
+        await ari.connected()
+        with client.events(Reconnected) as events:
+            if not client.connected:
+                await events.wait_for(Reconnected, timeout=5)
+    assert client.connected
 
 
 async def test_it_waits_for_an_asterisk_that_starts_later(ari: FakeAri) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ari_app.runtime import sipp
 from ari_app.runtime.baresip import CommandError, Control, configuration
 from ari_app.runtime.errors import ProcessError
-from ari_app.runtime.phones import Baresip, PhoneCall, PhoneError, PhoneEvent, PhoneTimeoutError, SipAccount
+from ari_app.runtime.phones import Baresip, PhoneCall, PhoneError, PhoneEvent, PhoneTimeoutError, Recording, SipAccount
 from ari_app.runtime.processes import Process
 
 ACCOUNT = SipAccount("1001", "secret", port=5070)
@@ -197,6 +197,18 @@ async def test_digits_are_collected_by_call(phone: Baresip) -> None:
     await first.heard_digits("2#", timeout=0.1)
 
 
+async def test_a_loudspeaker_opened_twice_at_once_is_one_recording(phone: Baresip, tmp_path: Path) -> None:
+    event(phone, "CALL_ESTABLISHED", "a")
+    (call,) = phone.calls
+    (tmp_path / "heard.wav").touch()
+    phone._new_recording(call, 1.0)
+    phone._new_recording(call, 2.0)
+    assert call.recordings == [Recording(tmp_path / "heard-1.wav", 2.0)]
+    (tmp_path / "heard.wav").touch()
+    phone._new_recording(call, 3.0)
+    assert call.recording == Recording(tmp_path / "heard-2.wav", 3.0)
+
+
 def test_a_call_without_a_recording_says_so(phone: Baresip) -> None:
     call = PhoneCall(phone, PhoneEvent("DIAL", 0, "x", "", {}))
     with pytest.raises(PhoneError, match="recorded nothing in call x"):
@@ -214,6 +226,7 @@ def test_a_call_without_a_recording_says_so(phone: Baresip) -> None:
         sipp.never_answer(),
         sipp.ignore(),
         sipp.answer(after_ms=100),
+        sipp.answer_and_hold(talk_ms=100, hold_ms=100),
         sipp.call(ACCOUNT, "600", talk_ms=100),
     ],
 )

@@ -87,6 +87,20 @@ async def test_the_first_process_to_end_is_found(tmp_path: Path) -> None:
     await lasting.stop()
 
 
+async def test_a_process_that_ended_before_anybody_waited_is_found_too(tmp_path: Path) -> None:
+    brief = python(tmp_path, "print('done')")
+    with LogWatch(brief.log) as log:
+        await brief.start()
+        await brief.wait()
+        assert brief.wanted
+        assert await first_to_end([brief]) is brief
+        assert await brief.expect(log, "done")
+        with pytest.raises(ProcessError, match="ended with 0"):
+            await brief.expect(log, "ready")
+    await brief.stop()
+    assert not brief.wanted
+
+
 async def test_a_line_of_the_log_is_awaited(tmp_path: Path) -> None:
     process = python(tmp_path, f"print('listening on port 1234', flush=True); {SLEEP}")
     process.log.write_text("listening on port 99\n")
