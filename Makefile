@@ -43,8 +43,9 @@ format: $(READY) ## put the code into its usual form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## CPU of the bridge per call, beside stock aiortc
+bench: $(READY) ## CPU of the bridge per call, beside stock aiortc; time of a queue's decision
 	@$(BIN)/python tests/bench/relay.py
+	@$(BIN)/python tests/bench/queueing.py
 
 clean: ## remove the environment and what tools leave in the checkout; downloads stay in the cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis test-output

@@ -9,7 +9,7 @@ WITH first_cdr AS (
 ), asterisk_call AS (
     SELECT linkedid, min(start) AS started_at, max("end") AS ended_at,
            -- "PJSIP/1001-0000000a" is a channel of "PJSIP/1001"
-           max(substring(dstchannel FROM '^(.+)-[0-9a-f]{8}$')) FILTER (WHERE dstchannel !~ '^(Local|WebSocket)/') AS dialled
+           max(substring(dstchannel FROM '^(.+)-[0-9a-f]{8}$')) FILTER (WHERE dstchannel !~ '^(Local/|WebSocket/|PJSIP/whatsapp-target-)') AS dialled
       FROM cdr.cdr
      WHERE channel NOT LIKE 'Snoop/%'
      GROUP BY linkedid
@@ -80,7 +80,7 @@ SELECT linkedid,
        CASE WHEN w_ended_by = 'system' THEN w_reason ELSE coalesce(p_reason, w_reason) END AS reason,
        whatsapp_call_id AS meta_call_id,
        recorded.file AS recording_file,
-       recorded.seconds AS recording_seconds
+       recorded.seconds::double precision AS recording_seconds
   FROM timed
   LEFT JOIN LATERAL (
       SELECT r.file, r.seconds

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -18,18 +18,14 @@ from ari_app.ari import AriClient, Subscription
 from ari_app.ari.events import Event
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
-from ari_app.flows.devices import Devices
-from ari_app.queueing import Agent as QueueAgent
-from ari_app.queueing import Assignment, JoinEmpty, LeaveEmpty, Rules, State, Strategy, Why, decide
-from ari_app.store.agents import AgentStore, Release, Standing
+from ari_app.flows.roster import DIRECT, Roster
+from ari_app.queueing import Assignment, Rules, State, Why, decide
+from ari_app.store.agents import AgentStore, Release
 from ari_app.store.database import StoreError
 from ari_app.store.groups import GroupStore
 from ari_app.store.queue import QueueStore, Waiting
 
 logger = logging.getLogger(__name__)
-
-#: A phone that failed is left alone for so long, s.
-MARK_SECONDS = 15.0
 
 #: The shortest cool-down, s: a phone that refuses at once must not be rung in a tight loop.
 SHORTEST_COOL_DOWN = 1.0
@@ -45,10 +41,6 @@ SAFETY_SECONDS = 30.0
 
 #: Limit for the last writes when the application stops, s.
 CLOSE_SECONDS = 3.0
-
-
-#: Begins the names of groups of one agent, and of no configured group.
-DIRECT = "\x1f"
 
 
 class Offered(Event):
@@ -80,32 +72,24 @@ class Exchange:
     def __init__(self, ari: AriClient, agents: AgentStore, queue: QueueStore, groups: GroupStore) -> None:
         self._agents = agents
         self._queue = queue
-        self._groups = groups
         self._state = State(random.getrandbits(64))
-        self._devices = Devices(ari, self._device_changed)
-        self._standings: dict[UUID, Standing] = {}
+        self._wake = asyncio.Event()
+        self._roster = Roster(ari, agents, groups, self._state, self._wake.set)
         self._waiters: dict[UUID, Subscription] = {}
         self._refused: dict[UUID, dict[UUID, float]] = {}
         self._held: dict[UUID, Held] = {}
-        self._marked: dict[UUID, float] = {}
-        self._not_before: dict[UUID, float] = {}
-        self._changed: set[UUID] = set()
-        self._everything_changed = False
-        self._rules_changed = False
         self._releases: list[Release] = []
         self._joined: dict[UUID, Waiting] = {}
         self._left: set[UUID] = set()
         self._rows: set[UUID] = set()
-        self._wake = asyncio.Event()
         self._look_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         if count := await self._agents.clear_ended():
             logger.warning("%d agents were reserved for calls that are over: freed", count)
-        self._devices.open()
-        await self._read_rules()
-        await self._read_agents(None)
+        self._roster.devices.open()
+        await self._roster.read(self._held)
         self._task = asyncio.create_task(self._run(), name="exchange")
         return self
 
@@ -117,7 +101,7 @@ class Exchange:
             await asyncio.wait([self._task])
             if not self._task.cancelled() and (error := self._task.exception()) is not None:
                 logger.error("the queue had ended before: %r", error)
-        self._devices.close()
+        self._roster.devices.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._write()
@@ -126,16 +110,11 @@ class Exchange:
 
     def agent_by_extension(self, extension: str) -> Agent | None:
         """An agent to be dialled directly."""
-        for standing in self._standings.values():
-            if standing.extension == extension and standing.enabled:
-                return standing.agent
-        return None
+        return self._roster.by_extension(extension)
 
     def kept_out(self, groups: Iterable[str]) -> list[str]:
         """Names of agents of these groups to whom the telephone network may be attached."""
-        wanted = set(groups)
-        agents = self._state.agents.values()
-        return [agent.name for agent in agents if not agent.voip_only and wanted & agent.groups.keys()]
+        return self._roster.kept_out(groups)
 
     def join(
         self,
@@ -194,8 +173,7 @@ class Exchange:
             case Outcome.REJECTED | Outcome.MISSED:
                 not_before = now + max(SHORTEST_COOL_DOWN, rules.cool_down_seconds)
             case Outcome.FAILED:
-                not_before = self._marked[agent] = now + MARK_SECONDS
-                logger.warning("the phone of agent %s is left alone for %g s", agent, MARK_SECONDS)
+                not_before = self._roster.mark(agent)
         if not_before and call in self._refused:
             self._refused[call][agent] = not_before
         self._state.offer_over(call, agent, now, not_before=not_before)
@@ -224,7 +202,7 @@ class Exchange:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._devices.run(), name="device-states")
+            group.create_task(self._roster.devices.run(), name="device-states")
             group.create_task(self._queue.listen(self._told, self._listening), name="agent-changes")
             group.create_task(self._work(), name="queue")
 
@@ -242,7 +220,7 @@ class Exchange:
             except Exception:
                 logger.exception("the queue stumbles over a fault of ours, and goes on")
                 pause = AWAY_SECONDS
-                self._everything_changed = True
+                self._roster.all_stale()
             if (due := self._state.wake_at()) is not None:
                 pause = min(pause, max(0.0, due - time.time()))
             try:
@@ -258,7 +236,7 @@ class Exchange:
             del self._releases[: len(releases)]
             for release in releases:
                 self._held.pop(release.agent, None)
-                self._changed.add(release.agent)
+            self._roster.stale(release.agent for release in releases)
         if joined := dict(self._joined):
             await self._queue.join(list(joined.values()))
             for call in joined:
@@ -271,24 +249,13 @@ class Exchange:
             self._rows -= left
 
     async def _read(self) -> None:
-        """Read what changed."""
+        """Read what changed, and now and then everything."""
         if time.time() >= self._look_at:
             self._look_at = time.time() + SAFETY_SECONDS
-            self._rules_changed = self._everything_changed = True
+            self._roster.all_stale()
             await self._agents.clear_ended()
             await self._queue.clear_ended()
-        rules, everything, changed = self._rules_changed, self._everything_changed, self._changed
-        self._rules_changed, self._everything_changed, self._changed = False, False, set()
-        try:
-            if rules:
-                await self._read_rules()
-            if everything or changed:
-                await self._read_agents(None if everything else changed)
-        except StoreError:
-            self._rules_changed |= rules
-            self._everything_changed |= everything
-            self._changed |= changed
-            raise
+        await self._roster.read(self._held)
 
     async def _hand_out(self) -> None:
         """Decide, reserve, tell."""
@@ -313,14 +280,13 @@ class Exchange:
             if events is None or place is None or assignment.agent not in place.ringing:
                 self._release(Release(assignment.agent, assignment.call, Outcome.CANCELLED))
             else:
-                events.put(Offered(agent=self._standings[assignment.agent].agent, group=assignment.group))
+                events.put(Offered(agent=self._roster.agent(assignment.agent), group=assignment.group))
 
     def _take_back(self, assignment: Assignment) -> None:
         """Somebody else had the agent first, or nobody can say."""
         now = time.time()
-        self._not_before[assignment.agent] = now + TAKEN_SECONDS
+        self._roster.postpone(assignment.agent, now + TAKEN_SECONDS)
         self._state.offer_over(assignment.call, assignment.agent, now)
-        self._changed.add(assignment.agent)
         self._wake.set()
 
     def _release(self, release: Release) -> None:
@@ -328,87 +294,14 @@ class Exchange:
             self._releases.append(release)
         self._wake.set()
 
-    async def _read_rules(self) -> None:
-        now = time.time()
-        for rules in await self._groups.all_rules():
-            self._state.put_group(rules, now)
-
-    async def _read_agents(self, agents: Iterable[UUID] | None) -> None:
-        """Take over how these agents stand, or all."""
-        standings = {standing.agent.id: standing for standing in await self._agents.load(agents)}
-        asked = self._standings.keys() | standings.keys() if agents is None else set(agents)
-        await self._devices.watch(standing.agent.endpoint for standing in standings.values())
-        now = time.time()
-        for agent in asked:
-            if (standing := standings.get(agent)) is None or not standing.enabled:
-                self._standings.pop(agent, None)
-                self._state.remove_agent(agent, now)
-            else:
-                self._standings[agent] = standing
-                if standing.extension:
-                    self._state.put_group(direct_rules(standing.extension), now)
-                self._place(standing, now)
-
-    def _place(self, standing: Standing, now: float) -> None:
-        """Put an agent into the state as all that is known says."""
-        agent = standing.agent
-        groups = dict(standing.groups)
-        if standing.extension:
-            groups[direct_rules(standing.extension).name] = 1
-        self._state.put_agent(
-            QueueAgent(
-                agent.id,
-                agent.name,
-                groups,
-                voip_only=agent.voip_only,
-                logged_in=standing.logged_in,
-                paused=standing.paused,
-                reachable=not self._devices.is_away(agent.endpoint),
-                busy=self._devices.is_in_use(agent.endpoint),
-                taken=standing.call_id is not None or agent.id in self._held,
-                wrap_up_until=max(standing.available_after, self._not_before.get(agent.id, 0.0)),
-                marked_until=self._marked.get(agent.id, 0.0),
-                idle_since=standing.idle_since,
-                answered=standing.answered,
-            ),
-            now,
-        )
-
-    def _device_changed(self, device: str) -> None:
-        """A mark is for a phone that fails and says nothing of it; news of the phone ends it."""
-        now = time.time()
-        for standing in self._standings.values():
-            agent = self._state.agents.get(standing.agent.id)
-            if standing.agent.endpoint == device and agent is not None:
-                away, in_use = self._devices.is_away(device), self._devices.is_in_use(device)
-                self._state.put_agent(replace(agent, reachable=not away, busy=in_use), now)
-        self._wake.set()
-
     def _told(self, kind: str, key: str) -> None:
         """PostgreSQL says that something changed."""
-        if kind == "group":
-            self._rules_changed = True
-        else:
-            try:
-                self._changed.add(UUID(key))
-            except ValueError:
-                self._everything_changed = True
+        self._roster.told(kind, key)
         self._wake.set()
 
     def _listening(self) -> None:
-        self._rules_changed = self._everything_changed = True
+        self._roster.all_stale()
         self._wake.set()
 
     def _rules(self, group: str) -> Rules:
         return self._state.desks[group].rules
-
-
-def direct_rules(extension: str) -> Rules:
-    """The group of one agent alone, for calls to that agent. The name cannot be one that is configured."""
-    return Rules(
-        DIRECT + extension,
-        Strategy.LINEAR,
-        max_wait_seconds=1.0,
-        join_empty=JoinEmpty.AVAILABLE,
-        leave_empty=LeaveEmpty.AVAILABLE,
-    )

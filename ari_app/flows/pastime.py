@@ -33,6 +33,11 @@ class Pastime:
         self.due = float("inf")
         "When something is to be announced, in the loop's time."
 
+    @property
+    def is_announcing(self) -> bool:
+        """Whether a prompt is being played."""
+        return self._prompt is not None
+
     async def start(self) -> None:
         """Music; and the position at once, if it is told at all. Raises CallerLeft."""
         if self._group.announce_position or self._group.announce_wait:

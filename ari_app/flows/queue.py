@@ -13,12 +13,14 @@ from ari_app.calls.destination import Destination, Kind
 from ari_app.calls.ending import Ending
 from ari_app.calls.group import Group
 from ari_app.calls.offer import Outcome
+from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now
-from ari_app.flows.exchange import Exchange, Offered, SentOn, direct_rules
+from ari_app.flows.exchange import Exchange, Offered, SentOn
 from ari_app.flows.legs import left
 from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
+from ari_app.flows.roster import direct_rules
 from ari_app.flows.talk import join, talk
 from ari_app.flows.visit import Visit
 from ari_app.queueing import Why
@@ -128,6 +130,7 @@ class Queue:
             self._note(why)
             return None
         try:
+            await visit.caller.introduce(call.caller)
             await self._pastime.start()
             after = await self._wait()
             if isinstance(after, GoOn):
@@ -135,7 +138,8 @@ class Queue:
         finally:
             self._exchange.leave(call.id)
             self._pastime.close()
-            await self._silence()
+            with cleaning_up():
+                await self._silence()
         if isinstance(after, Ringing):
             return await self._talk(after)
         return after.to
@@ -186,6 +190,8 @@ class Queue:
         """The agent is reserved for this caller."""
         visit = self._visit
         group = self._groups.get(offered.group, self._group)
+        if not self._pastime.is_announcing:  # Asterisk would set variables when the prompt is over, not before
+            await visit.caller.introduce(visit.call.caller)
         ringing = self._phones.ring(offered.agent, self._shown(offered.group), group.ring_seconds)
         visit.moment = f"while {self._names()} was ringing"
         if visit.call.state is not State.RINGING:

@@ -57,7 +57,6 @@ class Ringing:
     ) -> None:
         self._ari = ari
         self._caller = caller
-        self._who = call.caller
         self._rang = False
         self._ring_seconds = ring_seconds
         self._events = ari.subscribe()
@@ -155,7 +154,6 @@ class Ringing:
         try:
             event = await self._next(StasisStart, timeout=CHANNEL_SECONDS)
             if not isinstance(event, ChannelDestroyed):
-                await self._caller.introduce(self._who)
                 try:
                     await self.channel.dial(timeout=self._ring_seconds + DIAL_RESERVE, caller=self._caller.id)
                 except (NotFound, Conflict):

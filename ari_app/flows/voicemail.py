@@ -83,7 +83,7 @@ async def leave_message(visit: Visit, target: str) -> Destination | Ending:
 async def _record(visit: Visit) -> bytes:
     """What the caller said, until `#`, a long silence, the longest time, or hanging up. Raises AriError.
 
-    Meanwhile the caller is sent silence: Meta ends calls on which nothing arrives for long.
+    Meanwhile the caller is sent silence: on WhatsApp, media must not pause for seconds.
     """
     recordings, name = visit.ari.recordings, f"whatsapp-voicemail-{uuid.uuid4()}"
     async with visit.caller.asking():
@@ -103,12 +103,15 @@ async def _record(visit: Visit) -> bytes:
     finally:
         recording.close()
     try:
-        return await _read(visit, name)
-    finally:
-        try:
-            await recordings.delete(name)
-        except AriError as error:
-            logger.warning("call %s: recording %s stays in Asterisk's spool: %s", visit.call.id, name, error)
+        sound = await _read(visit, name)
+    except AriError:
+        logger.error("call %s: its message stays in Asterisk's spool as %s.%s", visit.call.id, name, FORMAT)
+        raise
+    try:
+        await recordings.delete(name)
+    except AriError as error:
+        logger.warning("call %s: a copy of its message stays in Asterisk's spool: %s", visit.call.id, error)
+    return sound
 
 
 async def _read(visit: Visit, name: str) -> bytes:

@@ -120,7 +120,7 @@ async def test_without_the_agents_phone_the_caller_is_told_and_the_record_says_w
     assert level_dbfs(read_wav(Path(facts["recording"]["path"]))) > -45
     record = await finished_record(stack.dsn, caller.id)
     assert (record["status"], record["ended_by"], record["agent"]) == ("Missed", "system", None)
-    assert "PJSIP/1001" in record["reason"]
+    assert "nobody was there" in record["reason"]
 
 
 async def test_a_call_between_two_phones_is_a_voice_record(stack: Stack, agent: Baresip, tmp_path: Path) -> None:

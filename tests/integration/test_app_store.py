@@ -29,7 +29,9 @@ async def rows(database: str) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute(
         "INSERT INTO pbx.agents (id, name, endpoint) VALUES ($1, 'Agent 1001', 'PJSIP/1001')", AGENT.id
     )
-    await connection.execute("INSERT INTO pbx.routes (number, agent_id) VALUES ('100', $1)", AGENT.id)
+    await connection.execute("INSERT INTO pbx.routes (number) VALUES ('100')")
+    await connection.execute("INSERT INTO pbx.groups (name) VALUES ('Agents')")
+    await connection.execute("INSERT INTO pbx.route_groups VALUES ('100', 1, 'Agents')")
     yield connection
     await connection.close()
 
@@ -114,15 +116,13 @@ async def test_a_call_is_written_wholly_or_not_at_all(opened: Database, rows: as
     assert await rows.fetchval("SELECT count(*) FROM pbx.calls") == 0
 
 
-async def test_routes_are_found_and_disabled_agents_are_not(opened: Database, rows: asyncpg.Connection) -> None:
+async def test_routes_are_found_with_their_groups(opened: Database, rows: asyncpg.Connection) -> None:
     routes = RouteStore(opened)
     route = await routes.find("100")
     assert route is not None
-    assert (route.agent, route.ring_seconds, route.music_class) == (AGENT, 25, "default")
+    assert (str(route.first), route.groups, route.entry_prompt) == ("group:Agents", ("Agents",), "sound:queue-thankyou")
     assert await routes.find("999") is None
     assert await routes.find("x'; DROP TABLE pbx.routes; --") is None
-    await rows.execute("UPDATE pbx.agents SET enabled = false")
-    assert await routes.find("100") is None
 
 
 async def test_a_route_is_remembered_while_postgresql_is_away(

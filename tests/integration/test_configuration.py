@@ -381,8 +381,9 @@ def test_any_valid_configuration_is_imported_and_exported_the_same(database: str
     """One after the other into the same database: so each also removes what is left of the one before."""
 
     async def there_and_back() -> None:
-        reading, _ = examine(yaml.safe_dump(document).encode())
+        reading, faults = examine(yaml.safe_dump(document).encode())
         assert reading is not None
+        assert not [fault for fault in faults if not fault.is_warning]
         await carry_in(database, reading, maker=None, folder=Path())
         text = await export(database)
         again, faults = examine(text.encode())

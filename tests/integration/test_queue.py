@@ -13,7 +13,13 @@ import asyncpg
 import pytest
 
 from ari_app.ari import AriClient, Channel, channel_id
-from ari_app.ari.events import ChannelDestroyed, StasisStart
+from ari_app.ari.events import (
+    ChannelDestroyed,
+    ChannelEnteredBridge,
+    PlaybackFinished,
+    PlaybackStarted,
+    StasisStart,
+)
 from ari_app.runtime import sipp
 from ari_app.runtime.phones import SipAccount
 from ari_app.runtime.sipp import SippPhone
@@ -226,6 +232,44 @@ async def test_of_many_phones_that_ring_the_slower_ones_show_no_missed_call(offi
         "Agent 1001": "answered",
         "Agent 1002": "cancelled",
     }
+
+
+async def test_the_caller_hears_the_position_and_the_agent_a_whisper_before_they_are_joined(office: Office) -> None:
+    await office.agents("Local/answer1@test-agents")
+    await office.group(announce_position=True, whisper="sound:vm-goodbye")
+    try:
+        with office.ari.events(PlaybackStarted, PlaybackFinished, ChannelEnteredBridge) as events:
+            async with office.caller() as caller:
+                await office.record(state="connected")
+                heard: list[str] = []
+                async with asyncio.timeout(PATIENCE):
+                    async for event in events:
+                        if isinstance(event, PlaybackStarted):
+                            heard.append(event.playback.media_uri)
+                        elif isinstance(event, PlaybackFinished):
+                            heard.append("end of " + event.playback.media_uri)
+                        elif isinstance(event, ChannelEnteredBridge) and event.bridge.name.startswith(
+                            "asterisk-whatsapp:"
+                        ):
+                            break
+                assert caller.id
+    finally:
+        await office.group(announce_position=False)
+    assert {"sound:queue-youarenext", "sound:vm-goodbye", "end of sound:vm-goodbye"} <= set(heard)
+    assert len([what for what in heard if what.startswith("end of ")]) == len(heard) // 2, "something plays on"
+
+
+async def test_a_whatsapp_call_is_not_offered_to_an_agent_who_may_be_on_the_telephone_network(
+    office: Office,
+) -> None:
+    await office.agents("Local/answer1@test-agents")
+    await office.database.execute("UPDATE pbx.agents SET voip_only = false")
+    async with office.caller() as caller:
+        await caller.wait_for(ChannelDestroyed, timeout=PATIENCE)
+    call = await office.record()
+    assert call["status"] == "Missed"
+    assert "the PSTN guard keeps WhatsApp calls from agent Agent answer1" in call["reason"]
+    assert not await office.offers()
 
 
 @pytest.mark.timeout(180)

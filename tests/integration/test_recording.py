@@ -15,8 +15,10 @@ import pytest
 from ari_app.media.measure import find_speech, level_dbfs, tone_spans
 from ari_app.media.speech import sentence
 from ari_app.media.wav import Sound, read_wav, sine
+from ari_app.runtime import sipp
 from ari_app.runtime.phone_call import PhoneCall
 from ari_app.runtime.phones import Baresip, SipAccount
+from ari_app.runtime.sipp import SippPhone
 from ari_app.runtime.stack import Stack, StackOptions
 
 #: Longer than anything here takes on a machine that has other things to do.
@@ -199,17 +201,22 @@ async def test_the_agents_keys_pause_and_resume_and_the_pause_is_silence(office:
         assert not find_speech(spoken, read_wav(made.recording.path)).found
 
 
-async def test_the_time_line_goes_on_while_a_phone_holds_the_call(office: Office) -> None:
-    made, taken = await office.connect()
-    await taken.hold()
-    await asyncio.sleep(2)
-    await taken.resume()
-    await asyncio.sleep(1)
-    await made.hang_up()
+async def test_the_time_line_goes_on_while_a_phone_holds_the_call(office: Office, tmp_path: Path) -> None:
+    scenario = sipp.answer_and_hold(talk_ms=500, hold_ms=2000)
+    agents = account(office.stack, "1001")  # it takes the registration over
+    async with SippPhone.start(office.stack.closure, tmp_path / "sipp", agents, scenario) as phone:
+        made = await office.caller.dial(NUMBER)
+        await phone.saw("held", timeout=PATIENCE)
+        await phone.saw("resumed", timeout=PATIENCE)
+        await asyncio.sleep(0.5)
+        await made.hang_up()
+        await phone.saw("BYE", timeout=PATIENCE)
     row = await office.recording()
     call = await office.call("ended")
     assert row["fault"] is None
     assert row["length"] == pytest.approx((call["ended_at"] - row["started_at"]).total_seconds(), abs=0.5)
+    both = read_stereo(office.folder / row["file"])
+    assert seconds_of(both.caller, CALLER_HZ) == pytest.approx(row["length"], abs=0.5)
 
 
 async def test_the_consent_prompt_comes_first_and_is_not_recorded(office: Office) -> None:

@@ -57,7 +57,7 @@ async def house(stack: Stack) -> AsyncIterator[House]:
     write_wav(tone, sine(1000, 9.0, 8000, -20.0))
     async with house_of(stack) as house:
         await house.ari.asterisk.set_variable("TONE", str(tone.with_suffix("")))
-        await house.database.execute("TRUNCATE pbx.calls CASCADE")
+        await house.database.execute("DELETE FROM pbx.calls")
         await house.database.execute("UPDATE pbx.groups SET voicemail_mailbox = $1", MAILBOX)
         await house.database.execute(
             "INSERT INTO pbx.menus (name, prompt, timeout_seconds, retries, no_input) "

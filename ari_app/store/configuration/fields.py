@@ -95,14 +95,14 @@ def _media(text: str) -> str:
 
 def _destination(text: str) -> str:
     """As the domain pbx.destination has it: some kinds exist only inside a call."""
-    kind, _, target = text.partition(":")
+    kind, colon, target = text.partition(":")
     if text == "back":
         raise ValueError('"back" is for the options of menus only')
     if kind not in KINDS:
         kinds = f"it begins with none of {', '.join(KINDS)}{did_you_mean(kind, KINDS)}"
         raise ValueError(f"{quoted(text)} is no destination: {kinds}")
     destination.Destination.parse(text)
-    if text.endswith(":"):
+    if colon and not target:
         raise ValueError(f"{quoted(text)} is incomplete: something must follow the colon")
     if kind == "dialplan" and not _CONTEXT_AND_EXTENSION.fullmatch(target):
         raise ValueError(f"{quoted(text)}: write dialplan:<context>,<extension>")

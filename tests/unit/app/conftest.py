@@ -32,7 +32,7 @@ from ari_app.queueing import JoinEmpty, LeaveEmpty, Rules
 from ari_app.store.admissions import AdmissionStore
 from ari_app.store.agents import AgentStore, Release, Standing
 from ari_app.store.calls import CallStore
-from ari_app.store.database import Database, StoreError
+from ari_app.store.database import Database, StoreUnavailable
 from ari_app.store.groups import GroupStore
 from ari_app.store.menus import MenuStore
 from ari_app.store.prompts import PromptStore
@@ -97,14 +97,14 @@ class FakeStore(CallStore, RouteStore):
     async def save(self, call: Call, offers: Sequence[Offer] = ()) -> None:
         await asyncio.sleep(0)
         if self.away:
-            raise StoreError("connection refused")
+            raise StoreUnavailable("connection refused")
         self.calls.append(call)
         self.offers |= {offer.id: offer for offer in offers}
 
     async def find(self, number: str) -> Route | None:
         await asyncio.sleep(0)
         if self.away:
-            raise StoreError("connection refused")
+            raise StoreUnavailable("connection refused")
         return self.routes.get(number)
 
 
@@ -184,7 +184,7 @@ class FakePbx:
 
     ari: FakeAri
     agent_does: str = "answers"
-    "answers, rings, rejects, is silent, is unregistered, is busy, or hangs up at once"
+    "answers, rings, rejects, is silent, is unregistered, is busy, is lost, or hangs up at once"
     leave_at: int | None = None
     "The caller hangs up when this many requests have come, before the last of them is answered."
     alive: set[str] = field(default_factory=lambda: {"caller"})
@@ -254,6 +254,9 @@ class FakePbx:
         if self.agent_does == "is unregistered":
             return 500, {"message": "Allocation failed"}
         self.alive.add(channel)
+        if self.agent_does == "is lost":
+            await self.hang_up(channel, 0)
+            return 200, {"id": channel, "state": "Down"}
         await self.ari.send("StasisStart", channel={"id": channel}, args=["agent", "x"])
         return 200, {"id": channel, "state": "Down"}
 

@@ -249,13 +249,13 @@ async def test_a_caller_who_is_transferred_elsewhere_is_not_hung_up(house: House
         "the caller was taken out of the application",
     )
     assert house.pbx.alive == {"caller"}
-    assert house.client.subscriptions == 0
+    assert house.client.subscriptions == house.own_subscriptions
 
 
 async def test_an_agent_lost_in_an_outage_does_not_keep_the_caller_waiting_for_the_ring_time(house: House) -> None:
     """After a reconnect, a channel that is gone is told with cause 0: nobody knows the true one any more."""
     house.pbx.agent_does = "is lost"
-    house.store.routes[NUMBER] = route(ring_seconds=60)
+    house.groups.groups["Agents"] = group(ring_seconds=60)
     async with asyncio.timeout(5):
         call = await house.serve()
     assert summary(call)[2] == "PJSIP/1001 is unreachable (cause 0)"
@@ -265,7 +265,7 @@ async def test_an_agent_lost_in_an_outage_does_not_keep_the_caller_waiting_for_t
 async def test_an_asterisk_that_falls_silent_does_not_keep_a_call_from_ending(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ari_app.flows.inbound.RELEASE_SECONDS", 0.5)
+    monkeypatch.setattr("ari_app.flows.visit.RELEASE_SECONDS", 0.5)
     serving = asyncio.create_task(house.serve())
     await joined(house)
     house.ari.silent = True
@@ -273,9 +273,9 @@ async def test_an_asterisk_that_falls_silent_does_not_keep_a_call_from_ending(
     serving.cancel()
     await asyncio.wait([serving])
     assert asyncio.get_running_loop().time() - begun < 2.0
-    assert house.call is not None
-    assert summary(house.call.call) == (Status.ANSWERED, EndedBy.SYSTEM, "the application was stopped")
-    assert house.client.subscriptions == 0
+    assert house.visit is not None
+    assert summary(house.visit.call) == (Status.ANSWERED, EndedBy.SYSTEM, "the application was stopped")
+    assert house.client.subscriptions == house.own_subscriptions
 
 
 async def test_an_event_that_got_lost_does_not_keep_a_dead_call_open(

@@ -68,6 +68,8 @@ def test_every_known_event_can_be_made_of_the_least_that_asterisk_sends(name: st
         "digit": "1",
         "variable": "X",
         "eventname": "E",
+        "transferer_first_leg": {"id": "c"},
+        "transferer_second_leg": {"id": "c2"},
     }
     assert type(parse({"type": name, **parts})) is KNOWN[name]
 

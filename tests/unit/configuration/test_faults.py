@@ -320,3 +320,7 @@ def test_a_terminal_is_not_told_what_to_do_by_a_file() -> None:
 @pytest.mark.parametrize("name", ["a\\x07", " a", "a ", "", "x" * 65, "\\ud800"])
 def test_a_name_is_a_line_of_text(name: str) -> None:
     assert complaint(f'groups:\n  "{name}": {{}}\n').startswith("2:3: ")
+
+
+def test_a_name_may_contain_colons() -> None:
+    assert not complaints('groups: {":": {}, "a:b:": {no_agent: "group::", exit_digit: 1, exit_to: "voicemail:a:b:"}}')
