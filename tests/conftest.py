@@ -18,6 +18,17 @@ from ari_app.runtime.postgres import EmbeddedPostgres
 from ari_app.runtime.stack import Stack, StackOptions
 from ari_app.store.migrate import migrate
 
+#: Tests of real processes with real sound, in real time.
+REAL_TIME = ("integration", "e2e")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A machine that stalls for a moment can spoil a call. Such a test has a second try, which the summary names."""
+    folder = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(folder).parts[0] in REAL_TIME:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
 
 @pytest.fixture(scope="session")
 def closure() -> Closure:

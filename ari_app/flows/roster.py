@@ -35,7 +35,8 @@ class Roster:
         self._state = state
         self._changed = changed
         self._standings: dict[UUID, Standing] = {}
-        self._marked: dict[UUID, float] = {}
+        self._marked: dict[str, float] = {}
+        "By endpoint: it is the phone that failed."
         self._not_before: dict[UUID, float] = {}
         self._stale: set[UUID] = set()
         self._all_stale = True
@@ -59,9 +60,10 @@ class Roster:
 
     def mark(self, agent: UUID) -> float:
         """The agent's phone failed: it is left alone until the moment that is returned, or until it comes back."""
-        logger.warning("the phone of agent %s failed and is left alone for %g s", agent, MARK_SECONDS)
-        self._marked[agent] = time.time() + MARK_SECONDS
-        return self._marked[agent]
+        endpoint = self._standings[agent].agent.endpoint
+        logger.warning("%s failed and is left alone for %g s", endpoint, MARK_SECONDS)
+        self._marked[endpoint] = time.time() + MARK_SECONDS
+        return self._marked[endpoint]
 
     def postpone(self, agent: UUID, until: float) -> None:
         """Somebody else has the agent, or nobody can say: look again."""
@@ -133,7 +135,7 @@ class Roster:
                 busy=self.devices.is_in_use(agent.endpoint),
                 taken=taken,
                 wrap_up_until=max(standing.available_after, self._not_before.get(agent.id, 0.0)),
-                marked_until=self._marked.get(agent.id, 0.0),
+                marked_until=self._marked.get(agent.endpoint, 0.0),
                 idle_since=standing.idle_since,
                 answered=standing.answered,
             ),
@@ -148,8 +150,8 @@ class Roster:
             agent = self._state.agents.get(standing.agent.id)
             if standing.agent.endpoint == device and agent is not None:
                 if reachable and not agent.reachable:
-                    self._marked.pop(agent.id, None)
-                marked_until = self._marked.get(agent.id, 0.0)
+                    self._marked.pop(device, None)
+                marked_until = self._marked.get(device, 0.0)
                 changed = replace(agent, reachable=reachable, busy=busy, marked_until=marked_until)
                 self._state.put_agent(changed, now)
         self._changed()

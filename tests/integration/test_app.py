@@ -34,6 +34,7 @@ exten => leave,1,Ringing()
  same => n,Answer()
  same => n,Wait(1)
  same => n,Hangup(16)
+exten => _leave.,1,Goto(leave,1)
 exten => reject,1,Ringing()
  same => n,Wait(0.3)
  same => n,Hangup(21)
@@ -93,6 +94,10 @@ class Office:
     stack: Stack
     ari: AriClient
     database: asyncpg.Connection
+
+    async def has_one_agent(self) -> None:
+        await self.database.execute("TRUNCATE pbx.calls CASCADE")
+        await self.database.execute("DELETE FROM pbx.agents WHERE name <> 'Agent 1001'")
 
     async def agent_is(self, endpoint: str, ring_seconds: int = 3) -> None:
         await self.database.execute("UPDATE pbx.agents SET endpoint = $1, name = 'Agent 1001'", endpoint)
@@ -349,7 +354,14 @@ async def test_a_stopped_application_ends_its_calls_and_leaves_with_status_0(off
 
 
 async def test_after_many_calls_at_once_nothing_is_left(office: Office) -> None:
+    await office.has_one_agent()
     await office.agent_is("Local/leave@test-agents")
+    await office.database.execute("UPDATE pbx.groups SET wrap_up_seconds = 0")
+    await office.database.execute(
+        "WITH more AS (INSERT INTO pbx.agents (name, endpoint, voip_only) SELECT 'Agent ' || n,"
+        " 'Local/leave' || n || '@test-agents', true FROM generate_series(1, 24) n RETURNING id)"
+        " INSERT INTO pbx.group_members (group_name, agent_id) SELECT 'Agents', id FROM more"
+    )
     descriptors = Path(f"/proc/{office.stack.app.pid}/fd")
 
     async def one_call(number: int) -> None:
@@ -377,6 +389,7 @@ async def test_after_many_calls_at_once_nothing_is_left(office: Office) -> None:
     assert {row["status"]: row["count"] for row in counts} == {"Answered": 16 * rounds, "User Abandon": 9 * rounds}
     open_rows = await office.database.fetchval("SELECT count(*) FROM pbx.offers WHERE outcome IS NULL")
     assert open_rows == 0
+    await office.has_one_agent()
 
 
 async def test_a_real_phone_shows_who_calls_and_either_side_can_end_the_call(office: Office, tmp_path: Path) -> None:
