@@ -1,11 +1,11 @@
 """Bridges: where channels hear each other."""
 
 from collections.abc import Sequence
-from typing import Self
 
 from ari_app.ari import playbacks, recordings
 from ari_app.ari.connection import Connection
 from ari_app.ari.errors import Conflict, NotFound
+from ari_app.ari.handle import Handle
 from ari_app.ari.ids import object_id
 from ari_app.ari.models import BridgeData
 from ari_app.ari.playbacks import Playback
@@ -14,8 +14,10 @@ from ari_app.ari.requests import segment
 from ari_app.ari.subscriptions import Subscription
 
 
-class Bridge:
+class Bridge(Handle):
     """A bridge. `data` is the last snapshot that a request brought, None when only the id is known."""
+
+    kind = "bridge"
 
     def __init__(
         self,
@@ -24,27 +26,13 @@ class Bridge:
         data: BridgeData | None = None,
         events: Subscription | None = None,
     ) -> None:
-        self._connection = connection
-        self._events = events
+        super().__init__(connection, bridge_id, events)
         self.path = f"/bridges/{segment(bridge_id)}"
         self.id = bridge_id
         self.data = data
 
     def __repr__(self) -> str:
         return f"<Bridge {self.id}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @property
-    def events(self) -> Subscription:
-        """Events of this bridge, from the first use of this property (or from before its creation)."""
-        if self._events is None:
-            self._events = self._connection.router.subscribe("bridge:" + self.id)
-        return self._events
 
     async def refresh(self) -> BridgeData:
         """Read the snapshot anew. Raises NotFound."""
@@ -106,11 +94,6 @@ class Bridge:
         return await recordings.start(
             self._connection, self.path, name, audio_format, maxDurationSeconds=max_seconds, ifExists="fail"
         )
-
-    def close(self) -> None:
-        """Give back the subscription; the bridge stays."""
-        if self._events is not None:
-            self._events.close()
 
 
 class Bridges:

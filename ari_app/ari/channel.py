@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from ari_app.ari import playbacks, recordings
 from ari_app.ari.connection import Connection
 from ari_app.ari.errors import AriClosed, ChannelGone, NotFound
 from ari_app.ari.events import ChannelDestroyed, Event
+from ari_app.ari.handle import Handle
 from ari_app.ari.ids import channel_id, object_id
 from ari_app.ari.models import ChannelData
 from ari_app.ari.playbacks import Playback
@@ -21,12 +22,14 @@ E = TypeVar("E", bound=Event)
 VARIABLE_NOT_SET = "variable was not found"
 
 
-class Channel:
+class Channel(Handle):
     """One leg of a call. `data` is the last snapshot that a request brought, None when only the id is known.
 
     All requests may raise NotFound (the channel is gone: the other side hung up first), Conflict (it is not
     in a Stasis application), AriUnavailable; what else is raised, the methods say.
     """
+
+    kind = "channel"
 
     def __init__(
         self,
@@ -35,27 +38,13 @@ class Channel:
         data: ChannelData | None = None,
         events: Subscription | None = None,
     ) -> None:
-        self._connection = connection
-        self._events = events
+        super().__init__(connection, channel_id, events)
         self._path = f"/channels/{segment(channel_id)}"
         self.id = channel_id
         self.data = data
 
     def __repr__(self) -> str:
         return f"<Channel {self.id} {self.data.name if self.data else ''}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @property
-    def events(self) -> Subscription:
-        """Events of this channel, from the first use of this property (or from before its creation)."""
-        if self._events is None:
-            self._events = self._connection.router.subscribe("channel:" + self.id)
-        return self._events
 
     async def wait_for(self, *types: type[E], timeout: float, where: Callable[[E], bool] | None = None) -> E:
         """The next event of `types` of this channel; those before it are discarded.
@@ -69,11 +58,6 @@ class Channel:
                 if isinstance(event, ChannelDestroyed) and event.channel.id == self.id:
                     raise ChannelGone(self.id, event.cause, event.cause_txt)
         raise AriClosed(f"nothing more comes from channel {self.id}")
-
-    def close(self) -> None:
-        """Give back the subscription; the channel lives on."""
-        if self._events is not None:
-            self._events.close()
 
     async def refresh(self) -> ChannelData:
         """Read the snapshot anew."""

@@ -6,15 +6,16 @@ from typing import Self
 
 import aiohttp
 
-from ari_app.ari.bridges import Bridge, Bridges
+from ari_app.ari.bridges import Bridges
 from ari_app.ari.channel import Channel
 from ari_app.ari.channels import Channels
 from ari_app.ari.connection import Connection
 from ari_app.ari.errors import AriClosed, AriError, AriUnavailable
 from ari_app.ari.events import Event
+from ari_app.ari.handle import Handle
 from ari_app.ari.models import ChannelData
-from ari_app.ari.playbacks import Playback, Playbacks
-from ari_app.ari.recordings import LiveRecording, Recordings
+from ari_app.ari.playbacks import Playbacks
+from ari_app.ari.recordings import Recordings
 from ari_app.ari.requests import Requests
 from ari_app.ari.resync import resync
 from ari_app.ari.stream import EventStream
@@ -137,15 +138,13 @@ class AriClient:
         """
         return self._router.subscribe_all(types)
 
-    def subscribe(
-        self, *handles: Channel | Bridge | Playback | LiveRecording, types: tuple[type[Event], ...] = ()
-    ) -> Subscription:
+    def subscribe(self, *handles: Handle, types: tuple[type[Event], ...] = ()) -> Subscription:
         """One queue for the events of several handles, in the order in which Asterisk sent them. Close it
         after use.
 
         A channel's events include those of the prompts that are played on it. More can be added with `watch`.
         """
-        return self._router.subscribe(*(subject(handle) for handle in handles), types=types)
+        return self._router.subscribe(*(handle.subject for handle in handles), types=types)
 
     async def wait_failed(self) -> AriError:
         """Wait until there is no way on (another client took the application over, Asterisk refuses us)."""
@@ -167,16 +166,3 @@ class AriClient:
 def inside(data: ChannelData, app: str) -> bool:
     """Whether a channel is in the Stasis application `app`."""
     return data.dialplan.app_name == "Stasis" and data.dialplan.app_data.split(",")[0] == app
-
-
-def subject(handle: Channel | Bridge | Playback | LiveRecording) -> str:
-    """A handle as ARI writes it: `channel:<id>`, `bridge:<id>`, `playback:<id>`, `recording:<name>`."""
-    match handle:
-        case Channel():
-            return "channel:" + handle.id
-        case Bridge():
-            return "bridge:" + handle.id
-        case Playback():
-            return "playback:" + handle.id
-        case LiveRecording():
-            return "recording:" + handle.name

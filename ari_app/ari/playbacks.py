@@ -1,38 +1,27 @@
 """Prompts that are being played on a channel or bridge."""
 
 from collections.abc import Sequence
-from typing import Self
 
 from ari_app.ari.connection import Connection
 from ari_app.ari.errors import NotFound
 from ari_app.ari.events import PlaybackFinished
+from ari_app.ari.handle import Handle
 from ari_app.ari.models import PlaybackData
 from ari_app.ari.requests import segment
 from ari_app.ari.subscriptions import Subscription
 
 
-class Playback:
+class Playback(Handle):
     """A prompt that is being played. Its events come to `events` from before it was asked for."""
 
+    kind = "playback"
+
     def __init__(self, connection: Connection, playback_id: str, events: Subscription | None = None) -> None:
-        self._connection = connection
-        self._events = events
+        super().__init__(connection, playback_id, events)
         self.id = playback_id
 
     def __repr__(self) -> str:
         return f"<Playback {self.id}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @property
-    def events(self) -> Subscription:
-        if self._events is None:
-            self._events = self._connection.router.subscribe("playback:" + self.id)
-        return self._events
 
     async def finished(self, timeout: float) -> PlaybackData:
         """Wait until it was played, stopped or has failed (`state` tells). Raises TimeoutError after
@@ -54,11 +43,6 @@ class Playback:
             await self._connection.requests.delete(f"/playbacks/{segment(self.id)}")
         except NotFound:
             return
-
-    def close(self) -> None:
-        """Give back the subscription; the prompt plays on."""
-        if self._events is not None:
-            self._events.close()
 
 
 class Playbacks:

@@ -1,39 +1,28 @@
 """Recordings: being made, and stored in Asterisk."""
 
 from collections.abc import AsyncIterator
-from typing import Self
 
 from ari_app.ari.connection import Connection
 from ari_app.ari.errors import NotFound
 from ari_app.ari.events import RecordingFailed, RecordingFinished
+from ari_app.ari.handle import Handle
 from ari_app.ari.models import LiveRecordingData
 from ari_app.ari.requests import Value, segment
 from ari_app.ari.subscriptions import Subscription
 
 
-class LiveRecording:
+class LiveRecording(Handle):
     """A recording in progress, known by its name (without folder and extension)."""
 
+    kind = "recording"
+
     def __init__(self, connection: Connection, name: str, events: Subscription | None = None) -> None:
-        self._connection = connection
-        self._events = events
+        super().__init__(connection, name, events)
         self._path = f"/recordings/live/{segment(name)}"
         self.name = name
 
     def __repr__(self) -> str:
         return f"<LiveRecording {self.name}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    @property
-    def events(self) -> Subscription:
-        if self._events is None:
-            self._events = self._connection.router.subscribe("recording:" + self.name)
-        return self._events
 
     async def finished(self, timeout: float) -> LiveRecordingData:
         """Wait for its end (`state` tells how). Raises TimeoutError after `timeout` s."""
@@ -73,11 +62,6 @@ class LiveRecording:
     async def unmute(self) -> None:
         """Raises NotFound, Conflict."""
         await self._connection.requests.delete(self._path + "/mute")
-
-    def close(self) -> None:
-        """Give back the subscription; the recording goes on."""
-        if self._events is not None:
-            self._events.close()
 
 
 class Recordings:

@@ -1,10 +1,12 @@
--- The call records of 0005, with the recording of each call. Channels that only listen to others are no calls.
-CREATE OR REPLACE VIEW reports.call_records AS
+-- One row per call: grouped from Asterisk's CDRs by linkedid, enriched with what bridge and application know.
+-- WhatsApp calls that never reached Asterisk (refused offer, terminate before connect) have no CDR and appear all the same.
+
+CREATE VIEW reports.call_records AS
 WITH first_cdr AS (
     -- The CDR that stands for the call: that of the WhatsApp caller's dialplan channel, else of the first channel.
     SELECT DISTINCT ON (linkedid) *
       FROM cdr.cdr
-     WHERE channel NOT LIKE 'Snoop/%'
+     WHERE channel NOT LIKE 'Snoop/%' -- it only listens to others
      ORDER BY linkedid, whatsapp_call_id IS NULL, uniqueid <> linkedid, start, sequence
 ), asterisk_call AS (
     SELECT linkedid, min(start) AS started_at, max("end") AS ended_at,
@@ -90,6 +92,23 @@ SELECT linkedid,
        LIMIT 1
   ) recorded ON true;
 
+COMMENT ON VIEW reports.call_records IS 'One row per call that is over, WhatsApp Call or Voice';
+COMMENT ON COLUMN reports.call_records.linkedid IS 'Key: what all of the call''s CDRs share';
+COMMENT ON COLUMN reports.call_records.channel_type IS 'WhatsApp Call or Voice';
+COMMENT ON COLUMN reports.call_records.direction IS 'inbound, outbound, or internal (known from CDRs alone)';
+COMMENT ON COLUMN reports.call_records.user_number IS 'The person at the other end: number, or Meta''s id where there is none';
+COMMENT ON COLUMN reports.call_records.user_name IS 'Name as the person gave it';
+COMMENT ON COLUMN reports.call_records.business_number IS 'The number that was called';
+COMMENT ON COLUMN reports.call_records.agent IS 'Who took the call; the endpoint where it is nobody''s we know';
+COMMENT ON COLUMN reports.call_records.started_at IS 'First ring';
+COMMENT ON COLUMN reports.call_records.answered_at IS 'When caller and agent could talk; null if never';
+COMMENT ON COLUMN reports.call_records.wait_seconds IS 'From the first ring to the agent, or to the end, s';
+COMMENT ON COLUMN reports.call_records.talk_seconds IS 'From the agent''s answer to the end, s';
+COMMENT ON COLUMN reports.call_records.duration IS 'talk_seconds as HH:MM:SS';
+COMMENT ON COLUMN reports.call_records.status IS 'Answered, User Abandon, Missed, Voicemail, Rejected or Failed';
+COMMENT ON COLUMN reports.call_records.ended_by IS 'user, agent or system; null where a plain CDR does not tell';
+COMMENT ON COLUMN reports.call_records.reason IS 'Why it ended as it did, in words';
+COMMENT ON COLUMN reports.call_records.meta_call_id IS 'Meta''s call id, WhatsApp calls only';
 COMMENT ON COLUMN reports.call_records.recording_file IS 'Stereo file in the recordings folder; null when there is none (any more)';
 COMMENT ON COLUMN reports.call_records.recording_seconds IS 'Its length, s';
 COMMENT ON COLUMN pbx.recordings.file IS 'Path in the recordings folder';
