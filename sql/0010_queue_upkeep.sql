@@ -1,0 +1,2 @@
+-- What the contact centre must not forget over a restart.
+SELECT;

@@ -1,0 +1,2 @@
+-- What a number should be like at Meta, and what Meta reports.
+SELECT;

@@ -1,0 +1,2 @@
+-- Rates, balance and charges of outbound calls.
+SELECT;

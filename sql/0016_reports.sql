@@ -1,0 +1,2 @@
+-- Call records at size, and the figures of agents and groups.
+SELECT;

@@ -1,0 +1,2 @@
+-- Who may use the console, their sessions, and who changed what.
+SELECT;

@@ -1,0 +1,2 @@
+-- The agent desk and the live page.
+SELECT;

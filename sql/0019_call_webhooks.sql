@@ -1,0 +1,2 @@
+-- Call events told to the administrator's systems.
+SELECT;
