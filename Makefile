@@ -32,6 +32,7 @@ up: $(READY) ## run everything on this machine until Ctrl-C
 
 test: lint ## lint and all tests
 	@$(BIN)/asterisk-whatsapp fetch
+	@$(BIN)/asterisk-whatsapp fetch --browser || echo "The tests in a browser will be skipped."
 	$(BIN)/python -m pytest
 
 lint: $(READY) ## style and types
