@@ -35,8 +35,8 @@ class Rule(StrEnum):
     REQUEST_LIMIT = "request_limit"
 
 
-#: What the agent hears, in Asterisk's core sounds. Those have no word for permissions or money, so a prompt of one's own
-#: says it better: `[app.calling_out.prompts]`.
+#: What the agent hears, in Asterisk's core sounds. Those have no word for permissions or money, so a prompt of one's
+#: own says it better: `[app.calling_out.prompts]`.
 SPOKEN: dict[Rule, tuple[str, ...]] = {
     Rule.EMERGENCY_NUMBER: ("sound:im-sorry", "sound:cannot-complete-as-dialed"),
     Rule.SHORT_NUMBER: ("sound:cannot-complete-as-dialed",),
