@@ -35,6 +35,7 @@ WORKERS ?= 4
 
 test: lint ## lint and all tests
 	@$(BIN)/asterisk-whatsapp fetch
+	@$(BIN)/asterisk-whatsapp fetch --browser || echo "The tests in a browser will be skipped."
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(READY) ## style and types
