@@ -67,3 +67,10 @@ def no_route(number: str) -> Ending:
 def fault(reason: str, *, connected: bool) -> Ending:
     """Something on our side broke, or was stopped. A call that had been answered stays an answered one."""
     return Ending(Status.ANSWERED if connected else Status.FAILED, EndedBy.SYSTEM, reason)
+
+
+def of_one_who_talked(result: Ending) -> Ending:
+    """How a call ends that had been answered, and was to be answered again after a transfer in vain."""
+    if result.status in (Status.USER_ABANDON, Status.MISSED, Status.FAILED):
+        return replace(result, status=Status.ANSWERED)
+    return result

@@ -10,7 +10,7 @@ PHONE_NUMBER_ID = "106540352242922"
 BUSINESS_NUMBER = "15550783881"
 API_VERSION = "v23.0"
 
-Value = str | int | bool
+Value = str | int | bool | list[str]
 Section = Mapping[str, Value]
 
 

@@ -265,6 +265,7 @@ class Stack:
                     "prompts_folder": str(self.folder / "prompts"),
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
+                    "voip_contexts": ["phones"],
                 },
                 "bridge": {"listen": self._bridge_listen, "name": BRIDGE_APP, "media_address": LOOPBACK},
                 "meta": {
