@@ -16,7 +16,8 @@ from .models import UserPlan
 from .permissions import WEEK, Status
 
 if TYPE_CHECKING:
-    from .world import BusinessNumber, World
+    from .business_number import BusinessNumber
+    from .world import World
 
 _log = logging.getLogger(__name__)
 MAX_BODY_TEXT: Final = 1024

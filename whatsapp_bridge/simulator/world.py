@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, cast
 
+from .business_number import BusinessNumber
 from .call import Call, Surroundings
 from .clock import Clock
-from .config import NumberConfig, SimulatorConfig
+from .config import SimulatorConfig
 from .errors import GraphError
 from .identity import User, new_call_id
 from .inbound import InboundCall
@@ -36,16 +36,6 @@ class ControlError(Exception):
     def __init__(self, status: int, message: str) -> None:
         self.status = status
         super().__init__(message)
-
-
-@dataclass
-class BusinessNumber:
-    """A business number and its switches."""
-
-    config: NumberConfig
-    calling_enabled: bool = True
-    sip_enabled: bool = False
-    callback_enabled: bool = False
 
 
 class World:
@@ -140,12 +130,16 @@ class World:
     async def _dial(
         self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
     ) -> str:
+        number.may_dial()
         plan, config = self.callee(body), number.config
         if not plan.callable:
             raise GraphError(138001)
+        number.may_dial_user(plan.number)
         self.permissions.check_call(config, plan.number, self.clock.now())
-        if any(self._is_between(call, config, plan) for call in self.calls.values()):
+        live = [call for call in self.calls.values() if call.live and call.facts.number == config]
+        if any(call.facts.user.number == plan.number for call in live):
             raise GraphError(138003)
+        number.may_dial_more(len(live), self.clock.now())
         session = body.get("session")
         if not isinstance(session, dict) or session.get("sdp_type") != "offer":
             raise GraphError(100, "session.sdp_type has to be offer")
@@ -167,6 +161,7 @@ class World:
         except (SoundError, OSError) as error:
             raise GraphError(138004, str(error)) from None
         self._add(call)
+        number.dialled_at.append(self.clock.now())
         _log.info("call %s: %s calls user %s", call.id, config.display_number, plan.number)
         return call.id
 
@@ -247,10 +242,6 @@ class World:
                     return plan
             raise GraphError(unknown)
         raise GraphError(100, "to has to be a phone number, or recipient a user id")
-
-    @staticmethod
-    def _is_between(call: Call, number: NumberConfig, plan: UserPlan) -> bool:
-        return call.live and call.facts.number == number and call.facts.user.number == plan.number
 
     def number_named(self, to: str | None) -> BusinessNumber:
         """By phone_number_id or display number; None is the first one. Raises ControlError 404."""
