@@ -13,6 +13,7 @@ from whatsapp_bridge.config import Config, default_media_address
 from whatsapp_bridge.meta.graph import GraphClient, GraphError
 from whatsapp_bridge.meta.payloads import Connect, Event, Status, Terminate
 from whatsapp_bridge.meta.webhook import MAX_BODY, WebhookReceiver
+from whatsapp_bridge.numbers import Numbers
 from whatsapp_bridge.rtc.relay import MediaClock
 from whatsapp_bridge.store import Ending, Store
 
@@ -58,7 +59,9 @@ class BridgeService:
             self._group = await stack.enter_async_context(asyncio.TaskGroup())
             watcher = self._group.create_task(self._watch_ari(ari, stop))
             stack.callback(watcher.cancel)
-            await self._serve_webhooks(stack, store)
+            numbers = Numbers(config, store, graph)
+            stack.callback(self._group.create_task(numbers.run(), name="numbers").cancel)
+            await self._serve_webhooks(stack, store, numbers)
             ready.set()
             await stop.wait()
             await self._end_calls()
@@ -109,12 +112,13 @@ class BridgeService:
         except Exception:
             logger.exception("what Meta said at the end of call %s is not stored", event.call_id[-24:])
 
-    async def _serve_webhooks(self, stack: contextlib.AsyncExitStack, store: Store) -> None:
+    async def _serve_webhooks(self, stack: contextlib.AsyncExitStack, store: Store, numbers: Numbers) -> None:
         receiver = WebhookReceiver(
             app_secret=self.config.meta.app_secret.get_secret_value(),
             verify_token=self.config.meta.verify_token.get_secret_value(),
             is_ours=store.is_ours,
-            store=store.add_event,
+            find_id=store.find_id,
+            store=numbers.add_event,
             handle=self.handle,
         )
         app = web.Application(client_max_size=MAX_BODY)
