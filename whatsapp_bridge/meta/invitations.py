@@ -68,7 +68,7 @@ class Invitations:
         except GraphRefused as refused:
             await self._refused(claimed, refused)
         except GraphUnavailable as error:
-            if error.not_sent:
+            if not error.taken:
                 await self._put_off(claimed, None, error.text)
             else:
                 await self._fail(claimed, None, f"{error.text}: {UNKNOWN}", perhaps_sent=True)
