@@ -13,22 +13,22 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message names file, setting and remedy."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PostgresConfig(_Section):
+class PostgresConfig(Section):
     dsn: SecretStr
 
 
-class AriConfig(_Section):
+class AriConfig(Section):
     url: str = Field("http://127.0.0.1:8088", pattern=r"^https?://")
     "Base of Asterisk's HTTP server; ARI is below it."
     username: str
     password: SecretStr
 
 
-class MailConfig(_Section):
+class MailConfig(Section):
     """`[app.mail]`: voicemail goes to people by e-mail."""
 
     host: str
@@ -40,7 +40,7 @@ class MailConfig(_Section):
     recipients: tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = Field(min_length=1)
 
 
-class AppConfig(_Section):
+class AppConfig(Section):
     name: str = Field("asterisk-whatsapp", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     "Name of the Stasis application, as the dialplan calls it."
     no_route_prompt: MediaUri = "sound:ss-noservice"
