@@ -2,13 +2,15 @@
 
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ari_app.config import AriConfig, Config, Section
+from ari_app.config import AriConfig, Config
 
 
-class ConsoleConfig(Section):
+class ConsoleConfig(BaseModel):
     """`[console]`"""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     listen: str = Field("127.0.0.1:8090", pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")
     "host:port. Port 0: any that is free."
