@@ -17,6 +17,7 @@ def show(stack: Stack, console: Console) -> None:
         lines.append(("Bridge's webhook", stack.webhook_url))
     if "simulator" in running:
         lines.append(("Meta simulator", f"{stack.simulator_url}/control"))
+        lines.append(("WhatsApp phone", f"{stack.phone_url}   (open it in a browser and call)"))
     lines.append(("Logs", str(stack.logs)))
     lines.append(("Configuration", f"{stack.config}   (has all the secrets)"))
     for name, value in lines:

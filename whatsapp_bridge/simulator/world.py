@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +19,16 @@ from .media.pacer import Pacer
 from .models import GraphFault, PlaceCall, UserPlan
 from .outbound import OutboundCall
 from .payloads import CallFacts
-from .sdp import judge
+from .sdp import BusinessMedia, judge
 from .tasks import Tasks
 from .webhooks import WebhookSender
 
 _log = logging.getLogger(__name__)
 _KEPT_CALLS = 2_000
 _KEPT_REQUESTS = 10_000
+
+MakeInbound = Callable[[Surroundings, CallFacts, PlaceCall], InboundCall]
+MakeOutbound = Callable[[Surroundings, CallFacts, UserPlan, BusinessMedia, str], OutboundCall]
 
 
 class ControlError(Exception):
@@ -52,6 +56,8 @@ class World:
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in config.numbers}
         self.calls: dict[str, Call] = {}
         self.users: dict[str, UserPlan] = {}
+        self.phones: dict[str, MakeOutbound] = {}
+        "Users who hold a phone of their own (in a browser), by number: what a call to them is."
         self.requests: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
         self.graph_faults: list[GraphFault] = []
         self.clips = ClipCache()
@@ -90,8 +96,8 @@ class World:
         self.users.clear()
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in self.config.numbers}
 
-    async def place(self, wanted: PlaceCall) -> InboundCall:
-        """A user calls. Raises ControlError, SoundError, OSError."""
+    async def place(self, wanted: PlaceCall, make: MakeInbound = InboundCall) -> InboundCall:
+        """A user calls; `make` makes the call. Raises ControlError, SoundError, OSError."""
         number = self._number(wanted.to)
         if not number.calling_enabled or number.sip_enabled:
             raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
@@ -113,7 +119,7 @@ class World:
             extra=behaviour.extra,
         )
         clip, silence = await wanted.play.clip(self.clips), await self.clips.silence()
-        call = InboundCall(self.around, facts, wanted)
+        call = make(self.around, facts, wanted)
         await call.ring(clip, silence, self.config.media_address)
         self._add(call)
         _log.info("call %s: user %s calls %s", call_id[:120], wanted.from_, number.config.display_number)
@@ -150,7 +156,8 @@ class World:
             error_places=plan.behaviour.error_places,
             extra=plan.behaviour.extra,
         )
-        call = OutboundCall(self.around, facts, plan, business, str(session["sdp"]))
+        make = self.phones.get(plan.number, OutboundCall)
+        call = make(self.around, facts, plan, business, str(session["sdp"]))
         call.opaque, call.extras = opaque, extras
         try:
             clip, silence = await plan.play.clip(self.clips), await self.clips.silence()
