@@ -15,6 +15,7 @@ from aiohttp import web
 from .browser.phones import BrowserPhones
 from .config import SimulatorConfig
 from .control import Control
+from .control_consent import ConsentControl
 from .graph import Graph
 from .jsonapi import errors_as_json
 from .world import World
@@ -29,7 +30,8 @@ async def running(config: SimulatorConfig) -> AsyncIterator[tuple[World, str]]:
     world = World(config)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
     phones = BrowserPhones(world)
-    app.add_routes(Control(world).routes() + Graph(world).routes() + phones.routes())
+    for part in (Control(world), ConsentControl(world), Graph(world), phones):
+        app.add_routes(part.routes())
     app.on_shutdown.append(phones.close)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()

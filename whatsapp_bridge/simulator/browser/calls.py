@@ -27,15 +27,14 @@ from .messages import Stats, Told
 if TYPE_CHECKING:
     from ..call import Surroundings
 
-REASONS = {
-    ("user", False): "You hung up",
-    ("user", True): "You hung up",
-    ("business", False): "The business does not take the call",
-    ("business", True): "The business hung up",
-    ("meta", False): "Nobody answered",
-    ("meta", True): "The call broke off",
+ACCEPTED: dict[Side, str] = {"user": "You hung up", "business": "The business hung up", "meta": "The call broke off"}
+REFUSED: dict[Side, str] = {
+    "user": "You hung up",
+    "business": "The business does not take the call",
+    "meta": "Nobody answered",
 }
-"""By who ended it, and whether it was accepted."""
+MISSED: dict[Side, str] = {"user": "You declined", "business": "The business gave up", "meta": "You did not answer"}
+"""In words, by who ended it: a call that was accepted, one of the user's that was not, one of the business's."""
 
 NO_SOUND = "The call broke off: no sound came from the business"
 
@@ -45,6 +44,8 @@ class _InBrowser(Call):
 
     tell: Callable[[Told], None]
     description: BrowserDescription
+    unaccepted: dict[Side, str]
+    "Reasons in words."
 
     async def open_media(self, address: str, clip: Clip | None, silence: Clip, *, loop: bool, record: bool) -> None:
         """Instead of a socket and a headless phone."""
@@ -93,7 +94,8 @@ class _InBrowser(Call):
     def _say_end(self, by: Side, reason: str | None) -> None:
         accepted = self.times.get("accepted")
         seconds = None if accepted is None else round(self.times["ended"] - accepted)
-        reason = reason or REASONS[by, accepted is not None]
+        words = ACCEPTED if accepted is not None else self.unaccepted
+        reason = reason or words[by]
         self._tell({"type": "ended", "by": by, "reason": reason, "seconds": seconds})
 
     def _tell(self, told: Told) -> None:
@@ -113,7 +115,7 @@ class BrowserInboundCall(_InBrowser, InboundCall):
         description: BrowserDescription,
     ) -> None:
         super().__init__(around, facts, wanted)
-        self.tell, self.description = tell, description
+        self.tell, self.description, self.unaccepted = tell, description, REFUSED
 
     def _offer(self) -> str:
         known = self.description
@@ -143,7 +145,7 @@ class BrowserOutboundCall(_InBrowser, OutboundCall):
     ) -> None:
         person = plan.model_copy(update={"answer": "ignore"})  # until a button is pressed
         super().__init__(around, facts, person, business, sdp)
-        self.tell, self._describe = tell, describe
+        self.tell, self.unaccepted, self._describe = tell, MISSED, describe
         self._rang = False
         # Meta's answer takes the part in DTLS that the plan says: the browser is left no other choice.
         self._offered_setup = "passive" if plan.setup == "active" else "active"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from .. import models
 from ..call import Surroundings
+from ..config import NumberConfig
 from ..models import UserPlan
 from ..outbound import OutboundCall
 from ..payloads import CallFacts
@@ -19,8 +20,9 @@ from ..phone import Sound
 from ..sdp import BusinessMedia
 from ..world import ControlError, World
 from .calls import BrowserInboundCall, BrowserOutboundCall
+from .consent import Consent
 from .description import BrowserDescription, DescriptionError, read
-from .messages import Act, Description, PlaceCall, Stats, SwitchOn, Told, said
+from .messages import Act, Description, Permit, PlaceCall, Profile, Stats, SwitchOn, Told, said
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,7 @@ class Line:
         self._socket = socket
         self._lines = lines
         self._user: SwitchOn | None = None
+        self._consent: Consent | None = None
         self._call: BrowserInboundCall | BrowserOutboundCall | None = None
         self._unsent: asyncio.Queue[Told] = asyncio.Queue(_MAX_UNSENT)
         self._asked: dict[str, asyncio.Future[BrowserDescription]] = {}
@@ -94,6 +97,9 @@ class Line:
             case Stats():
                 if self._call is not None and self._call.id == message.call:
                     self._call.take(message)
+            case Permit() | Profile():
+                if self._consent is not None:
+                    self._consent.take(message)
 
     # The user
 
@@ -105,7 +111,9 @@ class Line:
             other.tell({"type": "taken"})
         self._user = user
         self._lines[user.number] = self
-        self._world.phones[user.number] = self._called
+        self._world.phones[user.number] = self
+        self._consent = Consent(self._world, user.number, self.tell)
+        self._consent.show()
         _log.info("user %s holds a phone in a browser", user.number)
 
     def _switch_off(self) -> None:
@@ -116,7 +124,24 @@ class Line:
                 answer.set_exception(DescriptionError("its page was closed"))
         if self._user is not None:
             del self._lines[self._user.number], self._world.phones[self._user.number]
-        self._user = None
+        self._user = self._consent = None
+
+    # What the simulator asks of a person
+
+    def called(
+        self, around: Surroundings, facts: CallFacts, plan: UserPlan, business: BusinessMedia, sdp: str
+    ) -> OutboundCall:
+        """A business calls this user."""
+        if self._busy:
+            return OutboundCall(around, facts, plan.model_copy(update={"answer": "reject"}), business, sdp)
+        call = BrowserOutboundCall(around, facts, plan, business, sdp, tell=self._tell_of_call, describe=self._describe)
+        self._call = call
+        return call
+
+    def asked(self, number: NumberConfig, message_id: str, text: str) -> None:
+        """A business asks for permission to call."""
+        if self._consent is not None:
+            self._consent.asked(number, message_id, text)
 
     # Calls
 
@@ -129,7 +154,7 @@ class Line:
         )
         try:
             description = read(wanted.sdp, self._family)
-            make = partial(BrowserInboundCall, tell=self.tell, description=description)
+            make = partial(BrowserInboundCall, tell=self._tell_of_call, description=description)
             call = await self._world.place(place, make)
         except DescriptionError as error:
             self._refuse(f"the browser's SDP cannot be used: {error}")
@@ -139,16 +164,6 @@ class Line:
             assert isinstance(call, BrowserInboundCall)
             self._call = call
             self.tell({"type": "calling", "call": call.id})
-
-    def _called(
-        self, around: Surroundings, facts: CallFacts, plan: UserPlan, business: BusinessMedia, sdp: str
-    ) -> OutboundCall:
-        """A business calls this user."""
-        if self._busy:
-            return OutboundCall(around, facts, plan.model_copy(update={"answer": "reject"}), business, sdp)
-        call = BrowserOutboundCall(around, facts, plan, business, sdp, tell=self.tell, describe=self._describe)
-        self._call = call
-        return call
 
     async def _describe(self, offer: Told) -> BrowserDescription:
         """Gives the page a business's SDP, and waits for the browser's. Raises OSError."""
@@ -185,6 +200,11 @@ class Line:
                 call.accept()
             else:
                 call.reject()
+
+    def _tell_of_call(self, told: Told) -> None:
+        self.tell(told)
+        if told["type"] == "ended" and self._consent is not None:
+            self._consent.show()  # calls that nobody takes can cost the permission
 
     @property
     def _busy(self) -> bool:

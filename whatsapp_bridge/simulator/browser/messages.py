@@ -69,8 +69,26 @@ class Stats(_Said):
     jitter_s: Annotated[float, Field(ge=0, le=60)] = 0.0
 
 
-Said = Annotated[SwitchOn | PlaceCall | Description | Act | Stats, Field(discriminator="type")]
-said: TypeAdapter[SwitchOn | PlaceCall | Description | Act | Stats] = TypeAdapter(Said)
+class Permit(_Said):
+    """The user answers a business that asked for permission to call."""
+
+    type: Literal["permit"]
+    request: Annotated[str, Field(min_length=1, max_length=300)]
+    answer: Literal["accept", "accept_permanent", "decline"]
+
+
+class Profile(_Said):
+    """The user grants permission in the business's profile, or takes it back."""
+
+    type: Literal["profile"]
+    number: Annotated[str, Field(min_length=1, max_length=64)]
+    "phone_number_id"
+    grants: bool
+
+
+_Any = SwitchOn | PlaceCall | Description | Act | Stats | Permit | Profile
+said: TypeAdapter[_Any] = TypeAdapter(Annotated[_Any, Field(discriminator="type")])
 
 Told = dict[str, Any]
-"""To the page; `type` is ready, taken, refused, calling, sdp, connected, ended, offer, incoming or press."""
+"""To the page. `type` is ready, taken, refused or permissions; of a call: calling, sdp, connected, ended, offer,
+incoming or press."""

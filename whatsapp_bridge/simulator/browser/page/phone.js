@@ -13,6 +13,7 @@ const tones = new Tones();
 
 let socket = null;
 let numbers = [];
+let permissions = {};
 let offers = 0;
 // The call on the screen: {id, to, peer, media, state, since, timers, meters}; one at a time.
 let call = null;
@@ -49,6 +50,11 @@ const HEARD = {
     numbers = message.numbers;
     showBusinesses();
     switchOn();
+  },
+  permissions(message) {
+    permissions = message.numbers;
+    showBusinesses();
+    showRequests(message.requests);
   },
   taken() {
     showLine(false, "open in another window");
@@ -263,9 +269,51 @@ function showBusinesses() {
       strong.textContent = name || plus(number);
       words.append(strong, document.createTextNode(name ? plus(number) : ""));
       label.append(input, words);
-      return label;
+      const row = document.createElement("div");
+      row.append(label, permission(id, name || plus(number)));
+      return row;
     }),
   );
+}
+
+// The switch in a business's profile: may it call me?
+function permission(id, name) {
+  const button = document.createElement("button");
+  const allowed = permissions[id] ?? true;
+  Object.assign(button, { type: "button", className: "switch", role: "switch", ariaLabel: `${name} may call me` });
+  button.setAttribute("aria-checked", String(allowed));
+  button.append(document.createTextNode("may call me"));
+  button.addEventListener("click", () => say({ type: "profile", number: id, grants: !allowed }));
+  return button;
+}
+
+const ANSWERS = [
+  ["accept", "For 7 days"],
+  ["accept_permanent", "Always"],
+  ["decline", "No"],
+];
+
+function showRequests(requests) {
+  $("requests").replaceChildren(
+    ...requests.map(({ id, number, name, text }) => {
+      const card = document.createElement("section");
+      const title = document.createElement("h2");
+      title.textContent = `${name || plus(number)} would like to call you`;
+      const words = document.createElement("p");
+      words.textContent = text;
+      const answers = document.createElement("div");
+      for (const [answer, label] of ANSWERS) {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = label;
+        button.addEventListener("click", () => say({ type: "permit", request: id, answer }));
+        answers.append(button);
+      }
+      card.append(title, words, answers);
+      return card;
+    }),
+  );
+  if (requests.length) $("announcement").textContent = `${requests[0].name || plus(requests[0].number)} would like to call you`;
 }
 
 function showKeypad(on) {
