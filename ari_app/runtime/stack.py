@@ -129,6 +129,11 @@ class Stack:
         return f"http://{self._console_listen}"
 
     @property
+    def phone_url(self) -> str:
+        """The simulator's WhatsApp phone for a browser with a microphone."""
+        return f"{self.simulator_url}/phone"
+
+    @property
     def processes(self) -> dict[str, Process]:
         """What runs now, by name, in the order of the start."""
         return {name: process for name, process in self._pieces.items() if process.running}
@@ -170,6 +175,7 @@ class Stack:
             "simulator": {
                 "graph": self.simulator_url,
                 "control": f"{self.simulator_url}/control",
+                "phone": self.phone_url,
                 "access_token": self.secrets.access_token,
                 "app_secret": self.secrets.app_secret,
                 "verify_token": self.secrets.verify_token,
@@ -305,6 +311,7 @@ class Stack:
                     {
                         "phone_number_id": self.number.phone_number_id,
                         "display_number": self.number.display_number,
+                        "name": self.number.name,
                     }
                 ],
             },
