@@ -6,7 +6,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
+from ari_app.calls.refusal import SPOKEN, CallingRules, Rule
+
 MediaUri = Annotated[str, StringConstraints(pattern=r"^(sound|recording|number|digits|characters|tone):.{1,200}$")]
+Spoken = Annotated[str, StringConstraints(pattern=r"^(sound|prompt):[A-Za-z0-9_/&.-]{1,200}$")]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 
 
 class ConfigError(Exception):
@@ -38,6 +42,50 @@ class MailConfig(_Section):
     password: SecretStr | None = None
     sender: str = Field(pattern=r"^[^@\s]+@[^@\s]+$")
     recipients: tuple[Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")], ...] = Field(min_length=1)
+
+
+class BalanceConfig(_Section):
+    """`[app.calling_out.balance]`: a system of the administrator's is asked whether a call can be paid."""
+
+    url: str = Field(pattern=r"^https?://")
+    token: SecretStr | None = None
+    "Sent as `Authorization: Bearer …`."
+    timeout_seconds: float = Field(2.0, ge=0.1, le=10)
+    "The agent waits for the answer, s."
+    when_away: Literal["allow", "refuse"] = "refuse"
+    "What happens to calls while it does not answer, or not as it should."
+
+
+class CallingOutConfig(_Section):
+    """`[app.calling_out]`: calls to WhatsApp users."""
+
+    ring_seconds: int = Field(60, ge=5, le=120)
+    "How long the user's phone may ring, s."
+    call_back_hours: int = Field(24, ge=1, le=168)
+    "An invitation that is accepted within so many hours makes the agent's phone ring."
+    customer_countries: frozenset[Country] | None = None
+    "ISO 3166 countries whose users nobody may call; None: the list that comes with the program."
+    customer_prefixes: dict[Annotated[str, StringConstraints(pattern=r"^[0-9]{2,15}$")], str] | None = None
+    "Digits that numbers of a region begin with, and its name: nobody there may be called; None: as shipped."
+    business_countries: frozenset[Country] | None = None
+    "ISO 3166 countries whose business numbers may not call; None: as shipped."
+    prompts: dict[Rule, tuple[Spoken, ...]] = {}
+    "What agents hear instead of the sounds that come with the program, by the code of the refusal."
+    balance: BalanceConfig | None = None
+    "Ask there instead of the balance in PostgreSQL."
+
+    @property
+    def rules(self) -> CallingRules:
+        shipped = CallingRules.shipped()
+        return CallingRules(
+            shipped.customer_countries if self.customer_countries is None else self.customer_countries,
+            shipped.customer_prefixes if self.customer_prefixes is None else self.customer_prefixes,
+            shipped.business_countries if self.business_countries is None else self.business_countries,
+        )
+
+    def spoken(self, rule: Rule) -> tuple[str, ...]:
+        """What the agent hears who is refused."""
+        return self.prompts.get(rule, SPOKEN[rule])
 
 
 class AppConfig(_Section):
@@ -72,6 +120,7 @@ class AppConfig(_Section):
     "How long one SIP target may take to answer before the next one is tried, s."
     sip_target_qualify_seconds: int = Field(15, ge=2, le=3600)
     "How often Asterisk asks each SIP target by OPTIONS whether it is there, s."
+    calling_out: CallingOutConfig = Field(default_factory=lambda: CallingOutConfig.model_validate({}))
 
 
 class Config(BaseModel):

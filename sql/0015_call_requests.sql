@@ -17,6 +17,7 @@ CREATE TABLE pbx.call_requests (
     reason             text,
     wanted_at          timestamptz NOT NULL DEFAULT now(),
     not_after          timestamptz NOT NULL,
+    taken_at           timestamptz,
     ended_at           timestamptz
 );
 CREATE INDEX ON pbx.call_requests (wanted_at) WHERE state IN ('wanted', 'taken');
@@ -36,3 +37,26 @@ BEGIN
 END $$;
 CREATE TRIGGER tell_call_request AFTER INSERT OR UPDATE OF state ON pbx.call_requests
     FOR EACH ROW EXECUTE FUNCTION pbx.tell_call_request();
+
+-- What the application needs beside it: the number of a group, and whether an agent wants to be called back.
+ALTER TABLE pbx.groups ADD COLUMN calls_from text CHECK (calls_from ~ '^[0-9]{1,15}$');
+COMMENT ON COLUMN pbx.groups.calls_from IS 'Business number with which its agents call WhatsApp users; null: the first number that leads to the group';
+ALTER TABLE pbx.agents ADD COLUMN call_back boolean NOT NULL DEFAULT true;
+COMMENT ON COLUMN pbx.agents.call_back IS 'When a user accepts this agent''s invitation, the agent''s phone rings and the call is placed';
+ALTER TABLE pbx.routes ADD COLUMN permission_prompt boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN pbx.routes.permission_prompt IS 'Agents see on their phones how long the caller may still be called';
+
+-- A user accepts: in the same transaction the agent's call back is wanted, and never twice for one invitation.
+CREATE FUNCTION pbx.call_back() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO pbx.call_requests (agent_id, number, user_key, origin, requested_by, permission_request, not_after)
+    SELECT a.id, n.display_number, NEW.user_key, 'permission', NEW.requested_by, NEW.id, NEW.call_back_until
+      FROM pbx.agents a, whatsapp.numbers n
+     WHERE a.id = NEW.agent_id AND a.enabled AND a.call_back
+       AND n.phone_number_id = NEW.phone_number_id AND NEW.call_back_until > now()
+    ON CONFLICT (permission_request) DO NOTHING;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER call_back AFTER UPDATE OF state ON whatsapp.permission_requests
+    FOR EACH ROW WHEN (NEW.state = 'accepted' AND OLD.state <> 'accepted' AND NEW.call_back_until IS NOT NULL)
+    EXECUTE FUNCTION pbx.call_back();

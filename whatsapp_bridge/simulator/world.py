@@ -21,6 +21,7 @@ from .models import GraphFault, PlaceCall, UserPlan
 from .outbound import OutboundCall
 from .payloads import CallFacts
 from .permissions import WEEK, Permissions, Status
+from .person import MakeInbound, Person
 from .sdp import judge
 from .tasks import Tasks
 from .webhooks import WebhookSender
@@ -46,6 +47,8 @@ class World:
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in config.numbers}
         self.calls: dict[str, Call] = {}
         self.users: dict[str, UserPlan] = {}
+        self.phones: dict[str, Person] = {}
+        "Users who hold a phone of their own, in a browser; by number."
         self.requests: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
         self.graph_faults: list[GraphFault] = []
         self.clock = Clock()
@@ -90,8 +93,8 @@ class World:
         self.messages = Messages(self)
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in self.config.numbers}
 
-    async def place(self, wanted: PlaceCall) -> InboundCall:
-        """A user calls. Raises ControlError, SoundError, OSError."""
+    async def place(self, wanted: PlaceCall, make: MakeInbound = InboundCall) -> InboundCall:
+        """A user calls; `make` makes the call. Raises ControlError, SoundError, OSError."""
         number = self.number_named(wanted.to)
         if not number.calling_enabled or number.sip_enabled:
             raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
@@ -113,7 +116,7 @@ class World:
             extra=behaviour.extra,
         )
         clip, silence = await wanted.play.clip(self.clips), await self.clips.silence()
-        call = InboundCall(self.around, facts, wanted)
+        call = make(self.around, facts, wanted)
         await call.ring(clip, silence, self.config.media_address)
         self._add(call)
         self.messages.called(number.config, self.plan_of(wanted.from_), call_id, callback=number.callback_enabled)
@@ -153,7 +156,9 @@ class World:
             error_places=plan.behaviour.error_places,
             extra=plan.behaviour.extra,
         )
-        call = OutboundCall(self.around, facts, plan, business, str(session["sdp"]))
+        person = self.phones.get(plan.number)
+        make = OutboundCall if person is None else person.called
+        call = make(self.around, facts, plan, business, str(session["sdp"]))
         call.opaque, call.extras = opaque, extras
         try:
             clip, silence = await plan.play.clip(self.clips), await self.clips.silence()
