@@ -135,7 +135,7 @@ async def test_the_users_first_word_is_heard_whole(
 
 async def test_what_meta_sends_while_it_rings_is_not_heard(dial: Any, meta: SimulatorClient, tmp_path: Path) -> None:
     words = two_words(tmp_path / "words.wav")
-    await meta.plan_user(UserPlan(number=USER, ringing_ms=300, answer_ms=2000, early_media=True, play=words))
+    await meta.plan_user(UserPlan(number=USER, ringing_ms=50, answer_ms=1750, early_media=True, play=words))
     agent = await dial(then="listen", FILE=str(tmp_path / "agent"))
     await agent.row()
     agent_heard = read_wav(tmp_path / "agent.wav")

@@ -1,5 +1,6 @@
 """The Graph client against a server that answers as told."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -139,3 +140,23 @@ async def test_a_call_that_certainly_did_not_arrive_is_asked_for_again(
             await client.connect("106", "4915112345678", "v=0", "ours")
     assert not lost.value.taken
     assert "trying once more" in caplog.text
+
+
+async def test_a_meta_that_does_not_answer_may_have_taken_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "REQUEST_TIMEOUT", 0.1)
+    asked: list[str] = []
+    over = asyncio.Event()
+
+    async def silence(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        await over.wait()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/{tail:.*}", silence)
+    async with TestServer(app) as server, GraphClient(str(server.make_url("/")), "v23.0", TOKEN) as client:
+        with pytest.raises(GraphUnavailable, match="no answer in time") as lost:
+            await client.connect("106", "4915112345678", "v=0", "ours")
+        over.set()
+    assert lost.value.taken
+    assert len(asked) == 1
