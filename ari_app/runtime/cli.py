@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 import asyncpg
 from rich.console import Console
 
-from ari_app.runtime import balance_command, config_command, prompt_command, rate_command, voicemail_command
+from ari_app.runtime import (
+    balance_command,
+    config_command,
+    prompt_command,
+    rate_command,
+    records_command,
+    voicemail_command,
+)
 from ari_app.runtime.browser import ensure_browser
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.display import show
@@ -66,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     voicemail_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
+    records_command.add_to(commands)
     return parser
 
 
