@@ -30,9 +30,13 @@ demo: $(READY) ## a WhatsApp call from end to end, shown as it happens
 up: $(READY) ## run everything on this machine until Ctrl-C
 	@$(BIN)/asterisk-whatsapp up
 
+# Most tests wait for real time, so more of them run at once than there are cores; WORKERS=0 runs them one by one.
+WORKERS ?= 4
+
 test: lint ## lint and all tests
 	@$(BIN)/asterisk-whatsapp fetch
-	$(BIN)/python -m pytest
+	@$(BIN)/asterisk-whatsapp fetch --browser || echo "The tests in a browser will be skipped."
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(READY) ## style and types
 	$(BIN)/ruff check .

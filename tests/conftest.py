@@ -19,7 +19,7 @@ from ari_app.runtime.stack import Stack, StackOptions
 from ari_app.store.migrate import migrate
 
 #: Tests of real processes with real sound, in real time.
-REAL_TIME = ("integration", "e2e")
+REAL_TIME = ("integration", "e2e", "browser")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

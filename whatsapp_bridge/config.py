@@ -44,6 +44,8 @@ class BridgeConfig(_Section):
     "Name of the bridge's own Stasis application."
     context: str = Field("whatsapp-in", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     "Dialplan context where WhatsApp calls arrive."
+    ring_seconds: float = Field(60.0, ge=5, le=300)
+    "How long a WhatsApp user's phone may ring; a shorter limit is `Dial()`'s or the application's."
     media_address: str = ""
     "Local address for media with Meta; empty: the one the default route uses."
     media_public_address: str | None = None

@@ -3,25 +3,20 @@
 import asyncio
 import contextlib
 import logging
-import time
 
 from aiohttp import web
 
 from ari_app.ari import AriClient, AriError
-from whatsapp_bridge.calls import InboundCall, Services
+from whatsapp_bridge.calls.call import Services
 from whatsapp_bridge.config import Config, default_media_address
 from whatsapp_bridge.meta.graph import GraphClient, GraphError
-from whatsapp_bridge.meta.payloads import Connect, Event, Status, Terminate
+from whatsapp_bridge.meta.payloads import Event
 from whatsapp_bridge.meta.webhook import MAX_BODY, WebhookReceiver
 from whatsapp_bridge.rtc.relay import MediaClock
 from whatsapp_bridge.store import Ending, Store
+from whatsapp_bridge.switchboard import Switchboard
 
 logger = logging.getLogger(__name__)
-
-#: Meta gives an unanswered call up after 30 to 60 s: an older connect rings nobody any more.
-STALE_AFTER = 60.0
-#: How long running calls have to end when the bridge stops, s.
-STOP_TIMEOUT = 15.0
 
 
 class BridgeService:
@@ -29,11 +24,8 @@ class BridgeService:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.calls: dict[str, InboundCall] = {}
-        """Running calls by Meta's call id."""
         self._services: Services | None = None
-        self._group: asyncio.TaskGroup | None = None
-        self._stopping = False
+        self._switchboard: Switchboard | None = None
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Serve until `stop`. Raises when PostgreSQL or Asterisk cannot be reached at the start."""
@@ -55,61 +47,22 @@ class BridgeService:
             address = config.bridge.media_address or default_media_address()
             self._services = Services(config, store, graph, ari, clock, address)
             await self._clear_predecessor(self._services)
-            self._group = await stack.enter_async_context(asyncio.TaskGroup())
-            watcher = self._group.create_task(self._watch_ari(ari, stop))
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            watcher = group.create_task(self._watch_ari(ari, stop))
             stack.callback(watcher.cancel)
+            self._switchboard = Switchboard(self._services, group)
             await self._serve_webhooks(stack, store)
             ready.set()
             await stop.wait()
-            await self._end_calls()
+            await self._switchboard.end_all()
 
     def handle(self, event: Event) -> None:
         """Take an event that is stored and new."""
-        assert self._group is not None
-        match event:
-            case Connect(direction="inbound"):
-                self._group.create_task(self._take(event), name=f"call-{event.call_id[-24:]}")
-            case Connect() | Status():
-                logger.info("event of outbound call %s ignored: not placed by this bridge", event.call_id[-24:])
-            case Terminate():
-                if (call := self.calls.get(event.call_id)) is not None:
-                    call.terminated(event)
-                self._group.create_task(self._keep(event), name=f"terminate-{event.call_id[-24:]}")
-
-    async def _take(self, connect: Connect) -> None:
-        assert self._services is not None
-        store = self._services.store
-        try:
-            if connect.call_id in self.calls:
-                return
-            call = InboundCall(self._services, connect)
-            age = time.time() - connect.timestamp.timestamp() if connect.timestamp else 0.0
-            if age > STALE_AFTER:
-                logger.warning("call %s dropped: its webhook came %.0f s late", connect.call_id[-24:], age)
-                await store.add_call(call.id, connect)
-                await store.ended(
-                    call.id, Ending("system", f"the webhook came {age:.0f} s late; nobody waited any more")
-                )
-                return
-            self.calls[connect.call_id] = call
-            if self._stopping:
-                call.end(Ending("system", "the bridge is stopping"))
-            try:
-                await call.run()
-            finally:
-                del self.calls[connect.call_id]
-        except Exception:
-            # One call's failure must not reach the task group, which would end all the others.
-            logger.exception("call %s failed", connect.call_id[-24:])
-
-    async def _keep(self, event: Terminate) -> None:
-        assert self._services is not None
-        try:
-            await self._services.store.terminated(event)
-        except Exception:
-            logger.exception("what Meta said at the end of call %s is not stored", event.call_id[-24:])
+        assert self._switchboard is not None
+        self._switchboard.handle(event)
 
     async def _serve_webhooks(self, stack: contextlib.AsyncExitStack, store: Store) -> None:
+        assert self._switchboard is not None
         receiver = WebhookReceiver(
             app_secret=self.config.meta.app_secret.get_secret_value(),
             verify_token=self.config.meta.verify_token.get_secret_value(),
@@ -118,7 +71,13 @@ class BridgeService:
             handle=self.handle,
         )
         app = web.Application(client_max_size=MAX_BODY)
-        app.add_routes([*receiver.routes(), web.get("/ready", self._ready)])
+        app.add_routes(
+            [
+                *receiver.routes(),
+                web.get("/media", self._switchboard.take_media, allow_head=False),
+                web.get("/ready", self._ready),
+            ]
+        )
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
@@ -128,15 +87,16 @@ class BridgeService:
     async def _ready(self, request: web.Request) -> web.Response:
         """200 while calls can be taken, 503 while Asterisk is away; and what the process holds just now."""
         assert self._services is not None
+        assert self._switchboard is not None
         ari = self._services.ari
         connected = ari.connected
         body = {
             "asterisk": connected,
-            "calls": len(self.calls),
+            "calls": self._switchboard.count,
             "tasks": len(asyncio.all_tasks()),
             "subscriptions": ari.subscriptions,
         }
-        return web.json_response(body, status=200 if connected and not self._stopping else 503)
+        return web.json_response(body, status=200 if connected and not self._switchboard.stopping else 503)
 
     async def _watch_ari(self, ari: AriClient, stop: asyncio.Event) -> None:
         error = await ari.wait_failed()
@@ -156,21 +116,10 @@ class BridgeService:
         except AriError as error:
             logger.error("what a predecessor left in Asterisk is not cleared: %s", error)
         for row, phone_number_id, call_id in await services.store.unended():
+            # One that has no id yet is found by what we gave it when Meta's webhooks come: `Switchboard`.
             try:
-                await services.graph.call_action(phone_number_id, call_id, "terminate")
+                if call_id is not None:
+                    await services.graph.call_action(phone_number_id, call_id, "terminate")
             except GraphError as error:
                 logger.info("%s", error)
             await services.store.ended(row, Ending("system", "the bridge was restarted", 41))
-
-    async def _end_calls(self) -> None:
-        self._stopping = True
-        for call in self.calls.values():
-            call.end(Ending("system", "the bridge was stopped", 41))
-        loop = asyncio.get_running_loop()
-        until = loop.time() + STOP_TIMEOUT
-        tasks = [task for task in asyncio.all_tasks() if task.get_name().startswith(("call-", "terminate-"))]
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=until - loop.time())
-            for task in late:
-                logger.error("%s did not end in %g s", task.get_name(), STOP_TIMEOUT)
-                task.cancel()

@@ -40,6 +40,9 @@ class Ending:
     "Q.850 cause for the PBX's side."
     meta_knows: bool = False
     "Meta ended the call itself and need not be told."
+    meta_code: int | None = None
+    "Meta's error code, where it was Meta that refused or failed."
+    meta_text: str | None = None
 
 
 class Store:
@@ -118,6 +121,60 @@ class Store:
             call.payload or None,
         )
 
+    async def number_to_call_from(self, wanted: str | None) -> Number | None:
+        """The number that a call asks for, by Meta's id or by its digits; without a wish the first one."""
+        row = await self._db.fetchrow(
+            """SELECT phone_number_id, display_number, name FROM whatsapp.numbers
+                WHERE $1::text IS NULL OR $1 IN (phone_number_id, display_number)
+                ORDER BY created_at, phone_number_id LIMIT 1""",
+            wanted,
+        )
+        return Number(**row) if row else None
+
+    async def add_outbound_call(
+        self, call: uuid.UUID, number: Number, user_id: str, user_number: str | None, linkedid: str | None
+    ) -> bool:
+        """A call was dialled in the PBX. False if there is a call with this id already."""
+        return bool(
+            await self._db.fetchval(
+                """INSERT INTO whatsapp.calls (id, phone_number_id, direction, user_id, user_number, linkedid, state,
+                                               received_at)
+                   VALUES ($1, $2, 'outbound', $3, $4, $5, 'requested', now())
+                   ON CONFLICT (id) DO NOTHING RETURNING true""",
+                call,
+                number.phone_number_id,
+                user_id,
+                user_number,
+                linkedid,
+            )
+        )
+
+    async def dialing(self, call: uuid.UUID) -> None:
+        """Meta is asked now."""
+        await self._db.execute(
+            "UPDATE whatsapp.calls SET state = 'dialing' WHERE id = $1 AND state = 'requested'", call
+        )
+
+    async def identified(self, call: uuid.UUID, meta_call_id: str) -> None:
+        """Meta has taken the call, under this id."""
+        await self._db.execute(
+            "UPDATE whatsapp.calls SET meta_call_id = $2 WHERE id = $1 AND meta_call_id IS NULL", call, meta_call_id
+        )
+
+    async def is_over(self, call: uuid.UUID) -> bool:
+        """Whether this is an outbound call that has ended here."""
+        return bool(
+            await self._db.fetchval(
+                "SELECT state = 'ended' FROM whatsapp.calls WHERE id = $1 AND direction = 'outbound'", call
+            )
+        )
+
+    async def user_named(self, call: uuid.UUID, name: str) -> None:
+        """What Meta calls the user."""
+        await self._db.execute(
+            "UPDATE whatsapp.calls SET user_name = $2 WHERE id = $1 AND user_name IS NULL", call, name
+        )
+
     async def placing(self, call: uuid.UUID, linkedid: str) -> None:
         """The call goes into Asterisk now: a CDR with this linkedid will follow."""
         await self._db.execute("UPDATE whatsapp.calls SET linkedid = $2 WHERE id = $1", call, linkedid)
@@ -126,7 +183,12 @@ class Store:
         await self._db.execute("UPDATE whatsapp.calls SET pre_accepted_at = now() WHERE id = $1", call)
 
     async def ringing(self, call: uuid.UUID) -> None:
-        await self._db.execute("UPDATE whatsapp.calls SET state = 'ringing' WHERE id = $1 AND state = 'received'", call)
+        """The PBX (inbound) or the user's phone (outbound) rings."""
+        await self._db.execute(
+            """UPDATE whatsapp.calls SET state = 'ringing', ringing_at = now()
+                WHERE id = $1 AND state IN ('received', 'requested', 'dialing')""",
+            call,
+        )
 
     async def connected(self, call: uuid.UUID) -> None:
         await self._db.execute(
@@ -137,12 +199,15 @@ class Store:
     async def ended(self, call: uuid.UUID, ending: Ending) -> None:
         await self._db.execute(
             """UPDATE whatsapp.calls
-                  SET state = 'ended', ended_at = now(), ended_by = $2, reason = $3, hangup_cause = $4
+                  SET state = 'ended', ended_at = now(), ended_by = $2, reason = $3, hangup_cause = $4,
+                      meta_error_code = coalesce(meta_error_code, $5), meta_error_text = coalesce(meta_error_text, $6)
                 WHERE id = $1 AND state <> 'ended'""",
             call,
             ending.by,
             ending.reason,
             ending.cause,
+            ending.meta_code,
+            ending.meta_text,
         )
 
     async def terminated(self, event: Terminate) -> None:
@@ -150,7 +215,7 @@ class Store:
         await self._db.execute(
             """UPDATE whatsapp.calls
                   SET meta_status = $2, meta_start = $3, meta_end = $4, meta_duration = $5,
-                      meta_error_code = $6, meta_error_text = $7
+                      meta_error_code = coalesce($6, meta_error_code), meta_error_text = coalesce($7, meta_error_text)
                 WHERE meta_call_id = $1""",
             event.call_id,
             event.status,
@@ -161,8 +226,8 @@ class Store:
             event.error.text if event.error else None,
         )
 
-    async def unended(self) -> list[tuple[uuid.UUID, str, str]]:
-        """Calls that a predecessor left: id, phone number id, Meta's call id."""
+    async def unended(self) -> list[tuple[uuid.UUID, str, str | None]]:
+        """Calls that a predecessor left: id, phone number id, Meta's call id (None: Meta had not answered yet)."""
         rows = await self._db.fetch(
             "SELECT id, phone_number_id, meta_call_id FROM whatsapp.calls WHERE state <> 'ended'"
         )

@@ -137,10 +137,14 @@ def _one_line(text: str) -> Iterator[Mirror]:
 
 
 class PrivateApt:
-    """apt with its state, cache and sources in `folder`. Blocking; one process at a time (the caller locks)."""
+    """apt with its state, cache and sources in `folder`. Blocking; one process at a time (the caller locks).
 
-    def __init__(self, folder: Path, mirror: Mirror, suite: str) -> None:
+    It believes that the packages of `present` are installed, and nothing else.
+    """
+
+    def __init__(self, folder: Path, mirror: Mirror, suite: str, present: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._present = present
         self.mirror = mirror
         self.suite = suite
         self.archives = folder / "archives"
@@ -150,7 +154,10 @@ class PrivateApt:
     def _write_configuration(self) -> None:
         for name in ("lists/partial", "archives/partial", "state"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "status").touch()
+        # dpkg's status file (deb822): a high version, so that it satisfies whatever is asked of it
+        fields = f"Status: install ok installed\nArchitecture: {architecture()}\nMulti-Arch: same\nVersion: 999:0\n"
+        status = "".join(f"Package: {name}\nMaintainer: nobody\n{fields}\n" for name in self._present)
+        (self.folder / "status").write_text(status, encoding="utf-8")
         source = [
             "Types: deb",
             f"URIs: {self.mirror.uri}",

@@ -12,6 +12,7 @@ import asyncpg
 from rich.console import Console
 
 from ari_app.runtime import balance_command, config_command, prompt_command, rate_command, voicemail_command
+from ari_app.runtime.browser import ensure_browser
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.display import show
 from ari_app.runtime.errors import ProcessError, UnavailableError
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(run=_demo)
 
     fetch = commands.add_parser("fetch", help="download the embedded Asterisk now rather than at first use")
+    fetch.add_argument("--browser", action="store_true", help="Chromium too, for the tests of the web pages")
     fetch.set_defaults(run=_fetch)
 
     migration = commands.add_parser("migrate", help="bring a PostgreSQL database up to date")
@@ -113,6 +115,9 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
 def _fetch(options: argparse.Namespace, console: Console) -> int:
     closure = ensure_closure(console)
     console.print(f"Asterisk {closure.versions['asterisk']} is in {closure.root}", markup=False, soft_wrap=True)
+    if options.browser:
+        browser = ensure_browser(console)
+        console.print(f"Chromium ({browser.version}) is {browser.executable}", markup=False, soft_wrap=True)
     return 0
 
 

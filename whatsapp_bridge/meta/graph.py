@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 
 import aiohttp
 
+from whatsapp_bridge.meta.payloads import MAX_CALL_ID
+
 logger = logging.getLogger(__name__)
 
 #: A call action that has no answer by then is of no use: Meta itself gives up after half a minute.
@@ -31,7 +33,11 @@ class GraphError(Exception):
 
 
 class GraphUnavailable(GraphError):
-    """Meta gave no usable answer."""
+    """Meta gave no usable answer. `taken`: it may have done all the same what was asked."""
+
+    def __init__(self, action: str, call_id: str, text: str, *, code: int = 0, taken: bool = True) -> None:
+        super().__init__(action, call_id, text)
+        self.code, self.taken = code, taken
 
 
 class GraphRefused(GraphError):
@@ -82,19 +88,49 @@ class GraphClient:
             await asyncio.sleep(RETRY_AFTER)
             await self._post(phone_number_id, action, call_id, body)
 
-    async def _post(self, phone_number_id: str, action: str, call_id: str, body: dict[str, Any]) -> None:
+    async def connect(self, phone_number_id: str, user_key: str, sdp_offer: str, opaque: str) -> str:
+        """Call a user, whose number (digits) or business-scoped id is `user_key`; returns Meta's call id.
+
+        `opaque` comes back in every webhook of the call: a call whose reply was lost is found again by it. It is
+        asked a second time only where the first certainly did not arrive, so that nobody is called twice.
+        Raises GraphRefused or GraphUnavailable.
+        """
+        body: dict[str, Any] = {
+            "messaging_product": "whatsapp",
+            "to" if user_key.isdigit() else "recipient": user_key,
+            "action": "connect",
+            "session": {"sdp_type": "offer", "sdp": sdp_offer},
+            "biz_opaque_callback_data": opaque,
+        }
+        try:
+            reply = await self._post(phone_number_id, "connect", opaque, body)
+        except GraphUnavailable as error:
+            if error.taken:
+                raise
+            logger.warning("%s; trying once more", error)
+            await asyncio.sleep(RETRY_AFTER)
+            reply = await self._post(phone_number_id, "connect", opaque, body)
+        calls = reply.get("calls")
+        first = calls[0] if isinstance(calls, list) and calls else None
+        call_id = first.get("id") if isinstance(first, dict) else None
+        if not isinstance(call_id, str) or not call_id or len(call_id) > MAX_CALL_ID:
+            raise GraphUnavailable("connect", opaque, "Meta's reply names no call")
+        return call_id
+
+    async def _post(self, phone_number_id: str, action: str, call_id: str, body: dict[str, Any]) -> dict[str, Any]:
         assert self._session is not None, "GraphClient is used outside its context"
         try:
             async with self._session.post(f"{self._base}/{phone_number_id}/calls", json=body) as response:
                 status, reply = response.status, await _json(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
-            raise GraphUnavailable(action, call_id, f"Meta cannot be reached: {reason}") from error
-        if status < 300 and reply.get("success") is True:
-            return
+            taken = not isinstance(error, aiohttp.ClientConnectorError)
+            raise GraphUnavailable(action, call_id, f"Meta cannot be reached: {reason}", taken=taken) from error
+        if status < 300 and (reply.get("success") is True or "calls" in reply):
+            return reply
         code, text = _error(reply)
         if status >= 500:
-            raise GraphUnavailable(action, call_id, f"HTTP {status} from Meta: {code} {text}")
+            raise GraphUnavailable(action, call_id, f"HTTP {status} from Meta: {code} {text}", code=code)
         if code == 190 or status == 401:
             text = f"{text} (check access_token and its permissions)"
         raise GraphRefused(action, call_id, status, code, text)

@@ -59,6 +59,8 @@ class Connect:
     timestamp: datetime | None
     payload: str
     "What the call button or link carried, cleaned; anyone can write a link."
+    opaque: str = ""
+    "Outbound: what we gave the call when we asked for it."
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Terminate:
     duration: int | None
     "Seconds, None if it was never answered."
     error: CallError | None
+    opaque: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class Status:
     call_id: str
     phone_number_id: str
     status: str
+    user_number: str | None = None
+    opaque: str = ""
 
 
 Event = Connect | Terminate | Status
@@ -132,12 +137,15 @@ class _Call(_Model):
     errors: list[_Error] = Field(default_factory=list)
     cta_payload: str | None = None
     deeplink_payload: str | None = None
+    biz_opaque_callback_data: str | None = None
 
 
 class _Status(_Model):
     id: str = Field(min_length=1, max_length=MAX_CALL_ID, pattern=r"^[\x21-\x7e]+$")
     type: str = ""
     status: str
+    recipient_id: str | None = None
+    biz_opaque_callback_data: str | None = None
 
 
 class _Profile(_Model):
@@ -184,7 +192,8 @@ def read_status(value: dict[str, Any], number_id: str, entry: object) -> Receive
     except ValidationError as error:
         raise MalformedEvent(_faults(error)) from error
     name = clean(status.status, 40).upper()
-    event = Status(status.id, number_id, name)
+    opaque = clean(status.biz_opaque_callback_data or "", MAX_PAYLOAD)
+    event = Status(status.id, number_id, name, _digits(status.recipient_id), opaque)
     return ReceivedEvent(f"status:{name}", f"{status.id}:{name}", event, _stored(value, "statuses", entry))
 
 
@@ -204,6 +213,7 @@ def _connect(call: _Call, number_id: str, contacts: list[_Contact]) -> Connect:
         sdp=call.session.sdp,
         timestamp=_time(call.timestamp),
         payload=clean(call.cta_payload or call.deeplink_payload or "", MAX_PAYLOAD),
+        opaque=clean(call.biz_opaque_callback_data or "", MAX_PAYLOAD),
     )
 
 
@@ -225,6 +235,7 @@ def _terminate(call: _Call, number_id: str, value_errors: list[_Error]) -> Termi
         end=_time(call.end_time),
         duration=call.duration,
         error=error,
+        opaque=clean(call.biz_opaque_callback_data or "", MAX_PAYLOAD),
     )
 
 

@@ -27,6 +27,7 @@ from ari_app.ari import (
     object_id,
 )
 from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, StasisStart
+from whatsapp_bridge.pbx.media_client import MediaClient
 from whatsapp_bridge.pbx.media_socket import MediaSocket
 
 logger = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ class PbxLeg:
             await media.dial()
         if connection_id is None:
             raise ChannelGone(self._media_id, 0, "no media connection id: is chan_websocket loaded?")
-        self._socket = await MediaSocket.connect(self._base_url, connection_id)
+        self._socket = await MediaClient.connect(self._base_url, connection_id)
         # Our own channel; whether the call is answered is shown by the Local channel alone.
         self._socket.send_command("ANSWER")
         return self._socket

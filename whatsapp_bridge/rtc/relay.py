@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Frames kept while Meta has not yet confirmed `accept` (2 s): the first words of a prompt are among them.
 MAX_HELD = 100
+#: What the user said while ACCEPTED was on its way to us (1 s); more would be no answer but early media.
+MAX_EARLY = 50
 #: Without a frame from Asterisk for this long, silence is sent: Meta ends calls that hear nothing for 20 s, and
 #: its phones send nothing before they have heard something.
 QUIET_TIME = 0.1
@@ -87,7 +89,12 @@ class MediaClock:
 
 
 class Relay:
-    """One call's voice. It holds what Asterisk says until `open`, and relays both ways until `close`."""
+    """One call's voice: both ways from `open` to `close`.
+
+    Before, it keeps the first words of the side that may speak already. On an incoming call that is the PBX, whose
+    prompt begins while Meta still confirms; on an `outbound` one the user, whose hello can overtake the ACCEPTED.
+    The PBX of an outbound call is not heard before.
+    """
 
     def __init__(
         self,
@@ -98,6 +105,7 @@ class Relay:
         opus: int = OPUS,
         telephone_event: int | None = TELEPHONE_EVENT,
         on_digit: Callable[[str], None] | None = None,
+        outbound: bool = False,
     ) -> None:
         self.playout = Playout()
         self.first_packet_at: float | None = None
@@ -109,7 +117,8 @@ class Relay:
         self._time = asyncio.get_running_loop().time
         # towards Meta
         self._opened = False
-        self._held: deque[bytes] = deque(maxlen=MAX_HELD)
+        self._held: deque[bytes] = deque(maxlen=0 if outbound else MAX_HELD)
+        self._early: deque[RtpPacket] | None = deque(maxlen=MAX_EARLY) if outbound else None
         self._sequence = secrets.randbits(15)
         self._timestamp = secrets.randbits(32)
         self._last_sent = 0.0
@@ -127,7 +136,7 @@ class Relay:
         clock.add(self)
 
     def open(self) -> None:
-        """Meta accepted the call: send what was held, then everything as it comes.
+        """The call is accepted: send what was held, then everything as it comes.
 
         What was held is late by the time Meta took; pauses in it are left out, so that the delay
         is made good where it is not heard.
@@ -139,6 +148,11 @@ class Relay:
         self._held.clear()
         for frame in held or [SILENCE]:
             self._send(frame, now)
+        early, self._early = self._early, None
+        while early and len(early[0].payload) <= QUIET_BYTES:
+            early.popleft()
+        for packet in early or ():
+            self._relay_packet(packet, now)
 
     def close(self) -> None:
         self._clock.remove(self)
@@ -176,6 +190,12 @@ class Relay:
             logger.debug("packet from Meta's relay dropped: %s", error)
             return
         now = self._time()
+        if self._early is None:
+            self._relay_packet(packet, now)
+        elif packet.payload_type == self._opus:
+            self._early.append(packet)
+
+    def _relay_packet(self, packet: RtpPacket, now: float) -> None:
         if packet.payload_type == self._opus:
             if self.first_packet_at is None:
                 self.first_packet_at = now

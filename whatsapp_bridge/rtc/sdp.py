@@ -159,16 +159,28 @@ class LocalDescription:
     ssrc: int
 
 
+#: What we offer for Opus: 20 ms, and forward error correction against the losses of mobile networks.
+OPUS_FORMAT = "minptime=20;useinbandfec=1"
+#: Meta's own name of the only section, and the payload types of its own offers: nothing new for its relay.
+MID, OPUS, TELEPHONE_EVENT = "audio", 111, 126
+
+
 def answer(local: LocalDescription, remote: RemoteDescription) -> str:
     """Write the answer to Meta's offer: DTLS client (`setup:active`), same mid and payload types as offered."""
-    payload_types = [remote.opus]
+    return _write(local, "active", remote.mid, remote.opus, remote.telephone_event)
+
+
+def offer(local: LocalDescription) -> str:
+    """Write our offer to Meta: Meta chooses the DTLS role (`setup:actpass`, RFC 8842 §5.2), Opus and digits."""
+    return _write(local, "actpass", MID, OPUS, TELEPHONE_EVENT)
+
+
+def _write(local: LocalDescription, setup: str, mid: str, opus: int, telephone_event: int | None) -> str:
+    payload_types = [opus]
     event_lines: list[str] = []
-    if remote.telephone_event is not None:
-        payload_types.append(remote.telephone_event)
-        event_lines = [
-            f"a=rtpmap:{remote.telephone_event} telephone-event/8000",
-            f"a=fmtp:{remote.telephone_event} 0-15",
-        ]
+    if telephone_event is not None:
+        payload_types.append(telephone_event)
+        event_lines = [f"a=rtpmap:{telephone_event} telephone-event/8000", f"a=fmtp:{telephone_event} 0-15"]
     family = "IP6" if ":" in local.address else "IP4"
     foundation_priority = "1 1 udp 2130706431"
     lines = [
@@ -176,7 +188,7 @@ def answer(local: LocalDescription, remote: RemoteDescription) -> str:
         f"o=- {secrets.randbits(62)} 2 IN {family} {local.address}",
         "s=-",
         "t=0 0",
-        f"a=group:BUNDLE {remote.mid}",
+        f"a=group:BUNDLE {mid}",
         "a=msid-semantic: WMS *",
         f"m=audio {local.port} UDP/TLS/RTP/SAVPF {' '.join(map(str, payload_types))}",
         f"c=IN {family} {local.address}",
@@ -186,12 +198,12 @@ def answer(local: LocalDescription, remote: RemoteDescription) -> str:
         f"a=ice-ufrag:{local.ice_ufrag}",
         f"a=ice-pwd:{local.ice_pwd}",
         f"a=fingerprint:sha-256 {local.fingerprint}",
-        "a=setup:active",
-        f"a=mid:{remote.mid}",
+        f"a=setup:{setup}",
+        f"a=mid:{mid}",
         "a=sendrecv",
         "a=rtcp-mux",
-        f"a=rtpmap:{remote.opus} opus/48000/2",
-        f"a=fmtp:{remote.opus} minptime=20;useinbandfec=1",
+        f"a=rtpmap:{opus} opus/48000/2",
+        f"a=fmtp:{opus} {OPUS_FORMAT}",
         *event_lines,
         "a=ptime:20",
         "a=maxptime:20",

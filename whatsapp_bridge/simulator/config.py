@@ -23,6 +23,39 @@ class NumberConfig(_Section):
     phone_number_id: str = Field(min_length=1, max_length=64)
     display_number: str = Field(pattern=r"^\d{3,20}$")
     waba_id: str = "102290129340398"
+    test_number: bool = Field(default=False, description="Meta's test numbers: wider limits, and an allow list")
+    allowed: tuple[str, ...] = Field(default=(), description="whom a test number may write to, digits")
+    calling: Literal["ENABLED", "DISABLED", "NOT_SET"] = Field(default="ENABLED", description="calling.status at first")
+    messaging_limit: int = Field(default=2000, ge=0, description="below 2000 calling cannot be enabled (138015)")
+    calls_subscribed: bool = Field(default=True, description="an app takes the webhook field calls, else 138018")
+
+
+class Template(_Section):
+    """A message template that the business has registered."""
+
+    name: str = Field(default="call_permission", pattern=r"^[a-z0-9_]{1,512}$")
+    language: str = "en"
+    parameters: int = Field(default=0, ge=0, description="variables in its body")
+    asks_permission: bool = Field(default=True, description="it has a call_permission_request component")
+
+
+class PermissionLimits(_Section):
+    """How often a business may ask, call and be ignored, for each of its numbers and each user."""
+
+    requests_per_day: int = Field(default=1, ge=0)
+    requests_per_week: int = Field(default=2, ge=0)
+    connected_per_day: int = Field(default=100, ge=0, description="connected calls of the business")
+    unanswered_warning: int = Field(default=2, ge=1, description="calls not answered in a row: the user is told")
+    unanswered_revocation: int = Field(default=4, ge=1, description="calls not answered in a row: revoked")
+    queries_per_second: int = Field(default=100, ge=1, description="GET call_permissions, then 613")
+
+    def requests(self, test_number: bool) -> tuple[int, int]:
+        """In a day, in a week."""
+        return (25, 100) if test_number else (self.requests_per_day, self.requests_per_week)
+
+    def unanswered(self, test_number: bool) -> tuple[int, int]:
+        """Until the user is told, until the permission is revoked."""
+        return (5, 10) if test_number else (self.unanswered_warning, self.unanswered_revocation)
 
 
 class Timers(_Section):
@@ -63,6 +96,8 @@ class SimulatorConfig(_Section):
     timers: Timers = Timers()
     sdp: SdpRules = SdpRules()
     webhooks: WebhookConfig = WebhookConfig()
+    limits: PermissionLimits = PermissionLimits()
+    templates: tuple[Template, ...] = (Template(),)
     access_token: SecretStr
     app_secret: SecretStr
     verify_token: SecretStr

@@ -181,7 +181,7 @@ class Control:
     async def plan_user(self, request: web.Request) -> web.Response:
         plan = await body_of(request, UserPlan)
         await plan.play.clip(self._world.clips)  # so that a sound that cannot be played is told now
-        self._world.users[plan.number] = plan
+        self._world.plan(plan)
         return web.json_response(plan.model_dump(mode="json"), status=201)
 
     async def requests(self, request: web.Request) -> web.Response:

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from .errors import GraphError
 from .models import GraphFault
+from .number_edges import NumberEdges, edge_of
 from .world import BusinessNumber, World
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class Graph:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._edges = NumberEdges(world)
 
     def routes(self) -> list[web.RouteDef]:
         """Whatever begins with a version is Graph's."""
@@ -44,6 +46,7 @@ class Graph:
         except (ValueError, RecursionError):
             body = None
         action = body.get("action") if isinstance(body, dict) else None
+        action = action or edge_of(request.method, request.path)
         entry: dict[str, Any] = {
             "at": time.time(),
             "method": request.method,
@@ -89,7 +92,7 @@ class Graph:
                 " cannot be loaded due to missing permissions, or does not support this operation",
             )
         if rest != "calls" or request.method != "POST":
-            raise GraphError(2500, message=f"Unknown path components: /{rest[:60]}")
+            return await self._edges.serve(request.method, rest, number, body, request.query)
         if not isinstance(body, dict):
             raise GraphError(100, "the body is not a JSON object")
         return await self._calls(number, body)

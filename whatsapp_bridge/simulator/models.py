@@ -72,7 +72,14 @@ class UserPlan(Model):
     parent_user_id: str | None = None
     username: str | None = None
     hides_number: bool = False
-    permission: bool = Field(default=True, description="false: connect is refused with 138006")
+    permission: bool | Literal["none", "temporary", "permanent"] | None = Field(
+        default=True,
+        description="for every number: true is permanent and beyond all limits, false is none; null: it stays as it is",
+    )
+    on_request: Literal["accept", "accept_permanent", "decline", "ignore", "old_client"] = Field(
+        default="accept", description="what the user does when asked for permission to call"
+    )
+    on_request_ms: int = Field(default=300, ge=0, description="delivery of the request to the user's answer")
     callable: bool = Field(default=True, description="false: connect is refused with 138001")
     answer: Literal["accept", "reject", "ignore"] = "accept"
     connect_ms: int = Field(default=20, ge=0, description="reply of connect to the connect webhook")

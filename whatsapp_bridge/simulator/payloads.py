@@ -11,6 +11,8 @@ from .config import NumberConfig
 from .errors import title_of
 from .identity import User
 
+Change = tuple[str, str, dict[str, Any]]
+"""WABA id, webhook field, value."""
 Direction = Literal["USER_INITIATED", "BUSINESS_INITIATED"]
 ErrorPlaces = Literal["both", "value", "call", "none"]
 
@@ -87,15 +89,15 @@ def event(facts: CallFacts, name: str, timestamp: int, content: dict[str, Any]) 
     return _value(facts, contacts=True) | {"calls": [_call(facts, name, timestamp) | content]}
 
 
-def envelope(changes: list[tuple[str, dict[str, Any]]], shape: str = "changes") -> dict[str, Any]:
-    """One POST's body of (WABA id, value) pairs. `shape`: every value a change, an entry, or merged into few."""
+def envelope(changes: list[Change], shape: str = "changes") -> dict[str, Any]:
+    """One POST's body. `shape`: every value a change, an entry, or those of `calls` merged into few."""
     if shape == "entries":
-        entries = [_entry(waba, [value]) for waba, value in changes]
+        entries = [_entry(waba, [(name, value)]) for waba, name, value in changes]
     else:
-        by_waba: dict[str, list[dict[str, Any]]] = {}
-        for waba, value in changes:
-            by_waba.setdefault(waba, []).append(value)
-        entries = [_entry(waba, _merged(values) if shape == "merged" else values) for waba, values in by_waba.items()]
+        by_waba: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        for waba, name, value in changes:
+            by_waba.setdefault(waba, []).append((name, value))
+        entries = [_entry(waba, _merged(parts) if shape == "merged" else parts) for waba, parts in by_waba.items()]
     return {"object": "whatsapp_business_account", "entry": entries}
 
 
@@ -172,14 +174,14 @@ def _error(code: int) -> dict[str, Any]:
     return {"code": code, "title": title, "message": title, "error_data": {"details": f"{title} ({code})"}}
 
 
-def _entry(waba: str, values: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"id": waba, "changes": [{"value": value, "field": "calls"} for value in values]}
+def _entry(waba: str, parts: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    return {"id": waba, "changes": [{"value": value, "field": name} for name, value in parts]}
 
 
-def _merged(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _merged(parts: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
     """Values of the same number become one, with several calls in it."""
     merged: dict[str, dict[str, Any]] = {}
-    for value in values:
+    for value in (value for name, value in parts if name == "calls"):
         target = merged.setdefault(value["metadata"]["phone_number_id"], {})
         for key, content in value.items():
             if isinstance(content, list):
@@ -187,7 +189,8 @@ def _merged(values: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 known += [item for item in content if key != "contacts" or item not in known]
             else:
                 target[key] = content
-    return list(merged.values())
+    others = [(name, value) for name, value in parts if name != "calls"]
+    return [("calls", value) for value in merged.values()] + others
 
 
 def _shuffled(body: Any) -> Any:

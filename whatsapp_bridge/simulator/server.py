@@ -14,6 +14,7 @@ from aiohttp import web
 
 from .config import SimulatorConfig
 from .control import Control
+from .control_consent import ConsentControl
 from .graph import Graph
 from .jsonapi import errors_as_json
 from .world import World
@@ -27,7 +28,7 @@ async def running(config: SimulatorConfig) -> AsyncIterator[tuple[World, str]]:
     """Serves until the block ends; gives the world and the base URL. Raises OSError if the port is taken."""
     world = World(config)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
-    app.add_routes(Control(world).routes() + Graph(world).routes())
+    app.add_routes(Control(world).routes() + ConsentControl(world).routes() + Graph(world).routes())
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     try:

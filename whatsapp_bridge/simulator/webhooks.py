@@ -99,7 +99,7 @@ class WebhookSender:
         self._tasks = Tasks()
         self._tail: dict[str, asyncio.Event] = {}
         self._ids = itertools.count(1)
-        self._held: list[tuple[str, str, str, dict[str, Any]]] | None = None
+        self._held: list[tuple[str, str, payloads.Change]] | None = None
 
     async def start(self) -> None:
         """Opens the HTTP session."""
@@ -133,19 +133,30 @@ class WebhookSender:
         return headers
 
     def send(
-        self, call_id: str, waba: str, event: str, value: dict[str, Any], options: WebhookOptions
+        self,
+        call_id: str,
+        waba: str,
+        event: str,
+        value: dict[str, Any],
+        options: WebhookOptions,
+        name: str = "calls",
     ) -> Webhook | None:
-        """Posts one call's webhook by and by. Returns None while webhooks are held."""
+        """Posts one call's webhook by and by. Returns None while webhooks are held.
+
+        `name` is the webhook field; for others than `calls`, `call_id` is any key that keeps their order.
+        """
         if options.unknown_keys or self._config.unknown_keys:
             value = value | _UNKNOWN
-            for key in ("calls", "statuses"):
+            for key in ("calls", "statuses", "messages"):
                 if key in value:
                     value[key] = [item | _UNKNOWN for item in value[key]]
         if self._held is not None:
-            self._held.append((call_id, waba, event, value))
+            self._held.append((call_id, event, (waba, name, value)))
             return None
         body = payloads.serialise(
-            payloads.envelope([(waba, value)]), shuffle=options.shuffle_keys, escape_slashes=options.escape_slashes
+            payloads.envelope([(waba, name, value)]),
+            shuffle=options.shuffle_keys,
+            escape_slashes=options.escape_slashes,
         )
         webhook = self._new(((call_id, event),), body, options.signature)
         delay = options.delay_ms + (options.connect_delay_ms if event == "connect" else 0)
@@ -164,8 +175,8 @@ class WebhookSender:
             raise LookupError("no webhook is held")
         if backwards:
             held.reverse()
-        body = payloads.serialise(payloads.envelope([(waba, value) for _, waba, _, value in held], shape))
-        webhook = self._new(tuple((call, event) for call, _, event, _ in held), body, signature)
+        body = payloads.serialise(payloads.envelope([change for _, _, change in held], shape))
+        webhook = self._new(tuple((call, event) for call, event, _ in held), body, signature)
         self._tasks.spawn(self._deliver(webhook))
         return webhook
 

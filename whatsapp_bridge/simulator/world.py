@@ -6,18 +6,21 @@ import asyncio
 import logging
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from .call import Call, Surroundings
+from .clock import Clock
 from .config import NumberConfig, SimulatorConfig
 from .errors import GraphError
 from .identity import User, new_call_id
 from .inbound import InboundCall
 from .media.opus import ClipCache, SoundError
 from .media.pacer import Pacer
+from .messages import Messages
 from .models import GraphFault, PlaceCall, UserPlan
 from .outbound import OutboundCall
 from .payloads import CallFacts
+from .permissions import WEEK, Permissions, Status
 from .sdp import judge
 from .tasks import Tasks
 from .webhooks import WebhookSender
@@ -42,6 +45,7 @@ class BusinessNumber:
     config: NumberConfig
     calling_enabled: bool = True
     sip_enabled: bool = False
+    callback_enabled: bool = False
 
 
 class World:
@@ -54,6 +58,9 @@ class World:
         self.users: dict[str, UserPlan] = {}
         self.requests: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
         self.graph_faults: list[GraphFault] = []
+        self.clock = Clock()
+        self.permissions = Permissions(config.limits)
+        self.messages = Messages(self)
         self.clips = ClipCache()
         self._dialing = asyncio.Lock()
         self.pacer = Pacer()
@@ -88,11 +95,14 @@ class World:
         self.requests.clear()
         self.graph_faults.clear()
         self.users.clear()
+        self.clock = Clock()
+        self.permissions = Permissions(self.config.limits)
+        self.messages = Messages(self)
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in self.config.numbers}
 
     async def place(self, wanted: PlaceCall) -> InboundCall:
         """A user calls. Raises ControlError, SoundError, OSError."""
-        number = self._number(wanted.to)
+        number = self.number_named(wanted.to)
         if not number.calling_enabled or number.sip_enabled:
             raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
         if wanted.hides_number and wanted.user_id is None:
@@ -116,6 +126,7 @@ class World:
         call = InboundCall(self.around, facts, wanted)
         await call.ring(clip, silence, self.config.media_address)
         self._add(call)
+        self.messages.called(number.config, self.plan_of(wanted.from_), call_id, callback=number.callback_enabled)
         _log.info("call %s: user %s calls %s", call_id[:120], wanted.from_, number.config.display_number)
         return call
 
@@ -129,12 +140,10 @@ class World:
     async def _dial(
         self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
     ) -> str:
-        plan = self._callee(body)
+        plan, config = self.callee(body), number.config
         if not plan.callable:
             raise GraphError(138001)
-        if not plan.permission:
-            raise GraphError(138006)
-        config = number.config
+        self.permissions.check_call(config, plan.number, self.clock.now())
         if any(self._is_between(call, config, plan) for call in self.calls.values()):
             raise GraphError(138003)
         session = body.get("session")
@@ -206,23 +215,45 @@ class World:
         for call in self.calls.values():
             call.changed()
 
-    def _callee(self, body: dict[str, Any]) -> UserPlan:
+    def plan_of(self, number: str) -> UserPlan:
+        """What this user does; the default for one without a plan."""
+        return self.users.get(number) or UserPlan(number=number)
+
+    def plan(self, plan: UserPlan) -> None:
+        """Remembers what a user does, and gives the permission that the plan names."""
+        self.users[plan.number] = plan
+        if plan.permission is None:
+            return
+        status = {True: "always", False: "no_permission", "none": "no_permission"}.get(plan.permission, plan.permission)
+        now = self.clock.now()
+        for number in self.numbers.values():
+            pair = self.permissions.pair(number.config, plan.number, now)
+            pair.grant(cast("Status", status), now + WEEK)
+
+    @staticmethod
+    def user(plan: UserPlan) -> User:
+        """The user as payloads name them."""
+        return _user(plan.number, plan)
+
+    def callee(self, body: dict[str, Any], *, unknown: int = 138001) -> UserPlan:
+        """Whom `to` or `recipient` names. Raises GraphError; `unknown` is the code for an unknown user id."""
         to, recipient = body.get("to"), body.get("recipient")
         digits = to.removeprefix("+") if isinstance(to, str) else ""
         if digits.isascii() and digits.isdigit() and 3 <= len(digits) <= 20:
-            return self.users.get(digits) or UserPlan(number=digits)
+            return self.plan_of(digits)
         if to is None and isinstance(recipient, str):
             for plan in self.users.values():
                 if plan.user_id == recipient:
                     return plan
-            raise GraphError(138001)
+            raise GraphError(unknown)
         raise GraphError(100, "to has to be a phone number, or recipient a user id")
 
     @staticmethod
     def _is_between(call: Call, number: NumberConfig, plan: UserPlan) -> bool:
         return call.live and call.facts.number == number and call.facts.user.number == plan.number
 
-    def _number(self, to: str | None) -> BusinessNumber:
+    def number_named(self, to: str | None) -> BusinessNumber:
+        """By phone_number_id or display number; None is the first one. Raises ControlError 404."""
         for number in self.numbers.values():
             if to in (None, number.config.phone_number_id, number.config.display_number):
                 return number
@@ -236,6 +267,7 @@ class World:
             del self.calls[oldest.id]
             self.sender.forget_call(oldest.id)
         self.calls[call.id] = call
+        self.tasks.spawn(self.messages.watch(call))
 
     async def _end_all(self) -> None:
         for call in self.calls.values():

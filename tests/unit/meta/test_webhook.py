@@ -213,10 +213,11 @@ async def test_metas_error_is_found_in_either_place(served: Receiver, place: str
 
 async def test_a_status_of_an_outbound_call_is_read(served: Receiver) -> None:
     status = {"id": "wacid.A", "type": "call", "status": "RINGING", "timestamp": "1", "recipient_id": "49"}
+    status["biz_opaque_callback_data"] = "ours"
     body = value(statuses=[status])
     del body["calls"]
     await served.post(document(body))
-    assert served.handled == [Status("wacid.A", NUMBER, "RINGING")]
+    assert served.handled == [Status("wacid.A", NUMBER, "RINGING", user_number="49", opaque="ours")]
 
 
 async def test_what_is_stored_fits_into_postgresql(served: Receiver) -> None:

@@ -63,6 +63,16 @@ def test_packages_come_with_what_they_depend_on(archive: Archive, mirror: Mirror
     assert percents == sorted(percents)
 
 
+def test_what_is_said_to_be_present_is_not_fetched(archive: Archive, mirror: Mirror, tmp_path: Path) -> None:
+    archive.add("browser", depends="codec, desktop (>= 5)")
+    archive.add("codec", depends="libc6 (>= 1:2)")
+    archive.add("desktop", "7", depends="much-more")
+    archive.publish()
+    private = PrivateApt(tmp_path / "apt", mirror, SUITE, present=["desktop", "libc6"])
+    private.update()
+    assert {package.name for package in private.resolve(["browser"])} == {"browser", "codec"}
+
+
 def test_a_download_that_was_cut_off_goes_on_where_it_stopped(
     archive: Archive, mirror: Mirror, line: Line, tmp_path: Path
 ) -> None:

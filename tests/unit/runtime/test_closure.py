@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ari_app.runtime import debian
-from ari_app.runtime.debian import KEPT_UNUSED_DAYS, MANIFEST, cache_folder, ensure_closure
+from ari_app.runtime import debian, packages
+from ari_app.runtime.debian import ensure_closure
 from ari_app.runtime.errors import UnavailableError
+from ari_app.runtime.packages import KEPT_UNUSED_DAYS, MANIFEST, Recipe, cache_folder
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +27,14 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Instead of fetching, note what would be fetched and make a closure with nothing in it."""
     targets: list[Path] = []
 
-    def build(target: Path, recipe: dict[str, object], console: Console) -> None:
+    def build(target: Path, recipe: Recipe, console: Console) -> None:
         targets.append(target)
         (target / "usr/lib64").mkdir(parents=True)
         (target / "usr/lib/x86_64-linux-gnu").mkdir(parents=True)
         (target / "usr/lib64/ld-linux-x86-64.so.2").touch()
-        (target / MANIFEST).write_text(json.dumps({"recipe": recipe, "versions": {"asterisk": "1:22.10.1-1"}}))
+        (target / MANIFEST).write_text(json.dumps({"recipe": recipe.facts(), "versions": {"asterisk": "1:22.10.1-1"}}))
 
-    monkeypatch.setattr(debian, "_build", build)
+    monkeypatch.setattr(packages, "_build", build)
     return targets
 
 

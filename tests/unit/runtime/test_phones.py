@@ -127,10 +127,10 @@ def test_an_account_never_shows_its_password() -> None:
     assert ACCOUNT.line(None).startswith("<sip:1001@127.0.0.1:5070;transport=udp>;auth_user=1001;auth_pass=secret;")
 
 
-@given(password=st.text(min_size=1, max_size=20).filter(lambda text: set(text) & set(';<>" \n\t')))
-def test_a_password_that_would_change_the_account_line_is_refused(password: str) -> None:
+@given(before=st.text(max_size=10), bad=st.sampled_from(';<>" \n\t'), after=st.text(max_size=10))
+def test_a_password_that_would_change_the_account_line_is_refused(before: str, bad: str, after: str) -> None:
     with pytest.raises(ValueError, match="1001"):
-        SipAccount("1001", password)
+        SipAccount("1001", before + bad + after)
 
 
 # Waiting

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from whatsapp_bridge.pbx.media_socket import MAX_MESSAGE, MediaSocket, MediaSocketError
+from whatsapp_bridge.pbx.framing import MAX_MESSAGE
+from whatsapp_bridge.pbx.media_client import MediaClient
+from whatsapp_bridge.pbx.media_socket import MediaSocketError
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -68,7 +70,7 @@ async def test_frames_and_commands_go_both_ways() -> None:
     frames: list[bytes] = []
     events: list[dict[str, Any]] = []
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         socket.on_frame, socket.on_event = frames.append, events.append
         socket.send_frame(b"voice")
         socket.send_frame(b"v" * 300)
@@ -95,7 +97,7 @@ async def test_frames_may_come_in_any_pieces() -> None:
     frames: list[bytes] = []
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         socket.on_frame, socket.on_event = frames.append, events.put_nowait
         socket.send_frame(b"go")
         async with asyncio.timeout(5):
@@ -112,7 +114,7 @@ async def test_a_ping_is_answered() -> None:
 
     answers: list[tuple[int, bytes]] = []
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         async with asyncio.timeout(5):
             await socket.closed.wait()
     assert answers == [(10, b"are you there")]
@@ -134,14 +136,14 @@ async def test_a_refusal_is_an_error_that_says_why(answer: bytes, reason: str) -
 
     async with server(stranger) as url:
         with pytest.raises(MediaSocketError, match=reason):
-            await MediaSocket.connect(url, "abc")
+            await MediaClient.connect(url, "abc")
 
 
 async def test_nobody_listening_is_an_error() -> None:
     async with server(lambda _reader, _writer: asyncio.sleep(0)) as url:
         pass
     with pytest.raises(MediaSocketError, match="cannot connect"):
-        await MediaSocket.connect(url, "abc")
+        await MediaClient.connect(url, "abc")
 
 
 async def test_a_message_beyond_all_measure_ends_the_connection(caplog: pytest.LogCaptureFixture) -> None:
@@ -151,7 +153,7 @@ async def test_a_message_beyond_all_measure_ends_the_connection(caplog: pytest.L
         await reader.read()
 
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         async with asyncio.timeout(5):
             await socket.closed.wait()
     assert "message of 1099511627776 bytes" in caplog.text
@@ -162,7 +164,7 @@ async def test_after_the_end_frames_are_counted_and_lost() -> None:
         await upgrade(reader, writer)
 
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         async with asyncio.timeout(5):
             await socket.closed.wait()
         socket.send_frame(b"late")
@@ -180,7 +182,7 @@ async def test_text_that_is_no_json_is_logged_and_dropped(caplog: pytest.LogCapt
 
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     async with server(asterisk) as url:
-        socket = await MediaSocket.connect(url, "abc")
+        socket = await MediaClient.connect(url, "abc")
         socket.on_event = events.put_nowait
         socket.send_command("ANSWER")
         async with asyncio.timeout(5):
