@@ -44,9 +44,9 @@ class Ending:
         return replace(self, ended_by=EndedBy.USER)
 
 
-def talked(by: EndedBy, agent_name: str = "the agent") -> Ending:
+def talked(by: EndedBy, agent_name: str = "the agent", *, user: str = "the caller") -> Ending:
     """Caller and agent were connected, and one of them hung up (or `system` ended it)."""
-    who = {EndedBy.USER: "the caller", EndedBy.AGENT: agent_name, EndedBy.SYSTEM: "the system"}[by]
+    who = {EndedBy.USER: user, EndedBy.AGENT: agent_name, EndedBy.SYSTEM: "the system"}[by]
     return Ending(Status.ANSWERED, by, f"{who} hung up")
 
 

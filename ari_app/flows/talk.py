@@ -20,6 +20,13 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 60.0
 
 
+class EndTalk(Event):
+    """To the flow of two who talk: hang both up."""
+
+    type: str = "EndTalk"
+    reason: str
+
+
 async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
     """Bring the caller together with an answered channel; False when that one has hung up meanwhile.
 
@@ -50,6 +57,8 @@ async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
             if await _both_there(visit, channel):
                 continue
             return ending.talked(EndedBy.AGENT, name)
+        if isinstance(event, EndTalk):
+            return visit.fault(event.reason)
         if not isinstance(event, StasisStart):
             return ending.talked(EndedBy.AGENT, name)
         try:
@@ -59,8 +68,8 @@ async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
 
 
 def _changes(channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer."""
-    return left(event, channel_id) or takes_place_of(event, channel_id)
+    """Whether `event` says that this channel is the other side no longer, or that there is to be none."""
+    return isinstance(event, EndTalk) or left(event, channel_id) or takes_place_of(event, channel_id)
 
 
 async def _has_left(visit: Visit, channel: Channel) -> bool:

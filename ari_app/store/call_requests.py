@@ -13,7 +13,6 @@ INSERT INTO pbx.call_requests (agent_id, number, user_key, origin, requested_by,
 VALUES ($1, $2, $3, $4, $5, now() + $6 * interval '1 second') RETURNING id
 """
 
-#: Of an agent at a time one: the agent has one ear. Those of whom the agent is reserved wait, if they may.
 _WAITING = """
 SELECT id, agent_id, number, user_key, origin, requested_by, not_after FROM pbx.call_requests
  WHERE state = 'wanted' AND not_after > now() ORDER BY wanted_at
@@ -27,8 +26,17 @@ RETURNING id
 
 _CLOSE = """
 UPDATE pbx.call_requests
-   SET state = $2, call_id = coalesce($3, call_id), refusal = $4, reason = $5, ended_at = now()
+   SET state = $2, refusal = $3, reason = $4, ended_at = now()
  WHERE id = $1 AND state IN ('wanted', 'taken')
+"""
+
+#: A call that could not be recorded is none for the request either.
+_CALLED = """
+UPDATE pbx.call_requests SET call_id = c.id FROM pbx.calls c WHERE c.id = $1 AND call_requests.id = $2
+"""
+
+_PUT_BACK = """
+UPDATE pbx.call_requests SET state = 'wanted', taken_at = NULL, reason = $2 WHERE id = $1 AND state = 'taken'
 """
 
 _EXPIRE = """
@@ -100,14 +108,17 @@ class CallRequestStore:
     async def called(self, request: UUID, call: UUID) -> None:
         """The agent has answered, and this call begins."""
         async with self._database.connection() as connection:
-            await connection.execute("UPDATE pbx.call_requests SET call_id = $2 WHERE id = $1", request, call)
+            await connection.execute(_CALLED, call, request)
 
-    async def close(
-        self, request: UUID, state: str, *, call: UUID | None = None, refusal: str | None = None, reason: str | None = None
-    ) -> None:
+    async def put_back(self, request: UUID, reason: str) -> None:
+        """It is to be tried again."""
+        async with self._database.connection() as connection:
+            await connection.execute(_PUT_BACK, request, reason)
+
+    async def close(self, request: UUID, state: str, *, refusal: str | None = None, reason: str | None = None) -> None:
         """`done` (the user was called), `failed`, or `expired`; the second time nothing happens."""
         async with self._database.connection() as connection:
-            await connection.execute(_CLOSE, request, state, call, refusal, reason)
+            await connection.execute(_CLOSE, request, state, refusal, reason)
 
     async def tidy(self, patience: float) -> None:
         """End what came too late, and what an application left that is no more; it has `patience` s to ring."""

@@ -17,7 +17,9 @@ LISTEN_PAUSE = 2.0
 LISTEN_CHECK = 30.0
 
 
-async def listen(dsn: str, channels: Sequence[str], told: Callable[[str, str], None], begun: Callable[[], None]) -> None:
+async def listen(
+    dsn: str, channels: Sequence[str], told: Callable[[str, str], None], begun: Callable[[], None]
+) -> None:
     """Call `told(channel, payload)` for every word, for ever; `begun` whenever listening begins (again), because what
     was said before is not told.
     """

@@ -1,4 +1,4 @@
-"""What calling out needs to know: who the agent is, with which number the agent calls, what the bridge says of a call."""
+"""What calling out needs to know: the agent, the number to call with, and what the bridge says of a call."""
 
 from dataclasses import dataclass
 from uuid import UUID

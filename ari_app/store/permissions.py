@@ -103,5 +103,3 @@ class PermissionStore:
             )
         assert row is not None
         return row["state"], row["error_text"]
-
-
