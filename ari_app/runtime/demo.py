@@ -213,7 +213,8 @@ def _print(outcome: Outcome, console: Console) -> None:
         ("Accept to the first sound at the caller", f"{timings.accept_to_first_audio} ms"),
     ]
     table_of("Measured", audio, console)
-    table_of("reports.call_records", list(outcome.record.items()), console)
+    told = [(column, value) for column, value in outcome.record.items() if value is not None]
+    table_of("reports.call_records", told, console)
 
 
 def _keep(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -154,4 +155,4 @@ class Outcome:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.UTC).isoformat(timespec="milliseconds")
-    return value
+    return str(value) if isinstance(value, uuid.UUID) else value

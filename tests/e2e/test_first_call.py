@@ -139,7 +139,7 @@ async def test_a_call_between_two_phones_is_a_voice_record(stack: Stack, agent: 
                 await asyncio.sleep(0.1)
     finally:
         await connection.close()
-    assert (row["channel_type"], row["status"], row["agent"]) == ("Voice", "Answered", "PJSIP/1001")
+    assert (row["channel_type"], row["status"], row["agent"]) == ("Voice", "Answered", "Agent 1001")
     assert (row["direction"], row["business_number"], row["meta_call_id"]) == ("internal", "1001", None)
 
 

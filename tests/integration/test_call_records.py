@@ -138,8 +138,14 @@ async def test_a_call_without_any_trace_of_us_is_voice(book: Book, disposition: 
     row = await book.record()
     assert (row["channel_type"], row["direction"], row["status"]) == ("Voice", "internal", status)
     assert (row["user_number"], row["user_name"], row["business_number"]) == ("1002", "Bob", "1001")
-    assert row["agent"] == ("PJSIP/1001" if disposition == "ANSWERED" else None)
+    assert row["agent"] == ("Grace" if disposition == "ANSWERED" else None)
     assert row["duration"] == ("00:01:00" if answer else "00:00:00")
+
+
+async def test_a_phone_that_is_no_agents_is_named_by_its_endpoint(book: Book) -> None:
+    await book.cdr("L", 65, disposition="ANSWERED", answer=START, dstchannel="PJSIP/reception-00000002")
+    row = await book.record()
+    assert (row["agent"], row["agent_id"]) == ("PJSIP/reception", None)
 
 
 async def test_a_call_with_cdrs_of_single_legs_is_no_record_while_it_runs(book: Book) -> None:
