@@ -1,6 +1,7 @@
 """Routes in PostgreSQL: what is configured for a number."""
 
 import logging
+from dataclasses import fields
 
 from ari_app.calls.route import Incoming, Route
 from ari_app.store.database import Database, StoreUnavailable
@@ -37,7 +38,7 @@ class RouteStore:
         if row is None:
             self._remembered.pop(number, None)
             return None
-        columns = dict(row)
+        columns = {field.name: row[field.name] for field in fields(Route)}  # others are for others to read
         route = Route(
             **columns | {"incoming": Incoming(columns["incoming"]), "groups": tuple(columns["groups"])},
         )
