@@ -42,6 +42,7 @@ from ari_app.store.outgoing import OutgoingStore
 from ari_app.store.permissions import PermissionStore
 from ari_app.store.prompts import PromptStore
 from ari_app.store.queue import QueueStore
+from ari_app.store.record_upkeep import RecordUpkeep
 from ari_app.store.recordings import RecordingStore
 from ari_app.store.routes import RouteStore
 from ari_app.store.schedules import ScheduleStore
@@ -134,6 +135,7 @@ class Application:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._target_health.run(), name="target-health")
                 group.create_task(self._recordings.run(), name="recordings")
+                group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 group.create_task(self._facts.run(), name="facts")
                 group.create_task(self._outgoing.settle(), name="settlement")

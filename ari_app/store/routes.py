@@ -38,9 +38,7 @@ class RouteStore:
         if row is None:
             self._remembered.pop(number, None)
             return None
-        columns = {field.name: row[field.name] for field in fields(Route)}  # others are for others to read
-        route = Route(
-            **columns | {"incoming": Incoming(columns["incoming"]), "groups": tuple(columns["groups"])},
-        )
+        known = {field.name: row[field.name] for field in fields(Route)}
+        route = Route(**known | {"incoming": Incoming(row["incoming"]), "groups": tuple(row["groups"])})
         self._remembered[number] = route
         return route
