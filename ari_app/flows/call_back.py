@@ -179,11 +179,12 @@ class CallBack:
             raise CannotRing(f"{agent.name} {what} (cause {event.cause})", event.cause)
 
     async def _next(self, leg: CallerLeg, *types: type[Event], timeout: float) -> Event:
-        def is_its(event: Event) -> bool:
-            about = getattr(event, "channel", None)
-            return about is not None and about.id == leg.id
-
-        return await leg.events.wait_for(*types, ChannelDestroyed, timeout=timeout, where=is_its)
+        return await leg.events.wait_for(
+            *types,
+            ChannelDestroyed,
+            timeout=timeout,
+            where=lambda event: getattr(event, "channel", leg.channel).id == leg.id,
+        )
 
     async def _could_not_ring(self, request: CallRequest, failure: CannotRing) -> None:
         """An agent who rejects does not want it; for a user who accepted, one who is away may come back."""

@@ -60,22 +60,9 @@ async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
             if await _both_there(visit, channel):
                 continue
             return ending.talked(EndedBy.AGENT, name)
-<<<<<<< HEAD
-        if isinstance(event, EndTalk):
-            return visit.fault(event.reason)
-        if not isinstance(event, StasisStart):
-            return ending.talked(EndedBy.AGENT, name)
-        try:
-            channel, name = await follow(visit, event)
-        except TransferRefused as refusal:
-            return visit.fault(str(refusal))
-
-
-def _changes(channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer, or that there is to be none."""
-    return isinstance(event, EndTalk) or left(event, channel_id) or takes_place_of(event, channel_id)
-=======
         match event:
+            case EndTalk():
+                return visit.fault(event.reason)
             case ChannelConnectedLine():
                 await visit.other_side_changed()
             case StasisStart():
@@ -89,11 +76,14 @@ def _changes(channel_id: str, event: Event) -> bool:
 
 
 def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer, or that it speaks for somebody else now."""
+    """Whether `event` says that this channel is the other side no longer, that it speaks for somebody else now, or that
+    they have talked enough.
+    """
+    if isinstance(event, EndTalk):
+        return True
     if isinstance(event, ChannelConnectedLine):
         return event.channel.id == caller_id
     return left(event, channel_id) or takes_place_of(event, channel_id)
->>>>>>> main
 
 
 async def _has_left(visit: Visit, channel: Channel) -> bool:
