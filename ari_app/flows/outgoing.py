@@ -221,10 +221,8 @@ class OutgoingCall:
         def matters(event: Event) -> bool:
             if left(event, desk.id) or isinstance(event, Told):
                 return True
-            about = getattr(event, "channel", None)
-            return (
-                about is not None and about.id == user.id and isinstance(event, (*types, ChannelDestroyed, StasisEnd))
-            )
+            wanted = isinstance(event, (*types, ChannelDestroyed, StasisEnd))
+            return wanted and getattr(event, "channel", user.channel).id == user.id
 
         event = await user.events.wait_for(Event, timeout=timeout, where=matters)
         if left(event, desk.id):
