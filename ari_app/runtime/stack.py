@@ -291,6 +291,7 @@ class Stack:
                     "prompts_folder": str(self.folder / "prompts"),
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
+                    "voip_contexts": ["phones"],
                 },
                 # Meta's test number is one of the United States, from where no user may be called; here nobody minds.
                 "app.calling_out": {"business_countries": ["CA", "TR", "EG", "VN", "NG"]},
