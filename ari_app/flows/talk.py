@@ -20,6 +20,13 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 60.0
 
 
+class EndTalk(Event):
+    """To the flow of two who talk: hang both up."""
+
+    type: str = "EndTalk"
+    reason: str
+
+
 async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
     """Bring the caller together with an answered channel; False when that one has hung up meanwhile.
 
@@ -54,6 +61,8 @@ async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
                 continue
             return ending.talked(EndedBy.AGENT, name)
         match event:
+            case EndTalk():
+                return visit.fault(event.reason)
             case ChannelConnectedLine():
                 await visit.other_side_changed()
             case StasisStart():
@@ -67,7 +76,11 @@ async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
 
 
 def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer, or that it speaks for somebody else now."""
+    """Whether `event` says that this channel is the other side no longer, that it speaks for somebody else now, or that
+    they have talked enough.
+    """
+    if isinstance(event, EndTalk):
+        return True
     if isinstance(event, ChannelConnectedLine):
         return event.channel.id == caller_id
     return left(event, channel_id) or takes_place_of(event, channel_id)
