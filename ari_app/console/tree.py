@@ -3,7 +3,7 @@
 A menu is opened once; where callers come back to it, there is a box that only names it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -11,7 +11,7 @@ from ari_app.console.choices import media_label, place_label
 from ari_app.store.configuration.tables import Tree
 
 BOX_WIDTH, BOX_HEIGHT = 190, 44
-COLUMN, ROW = 290, 58
+COLUMN, ROW = 264, 58
 MARGIN = 8
 #: Characters of 13 px that a box holds.
 LABEL = 25
@@ -93,7 +93,7 @@ class _Grower:
             return Box("again", name, "as above", link, keys)
         self._opened.add(name)
         box = Box("menu", name, media_label(entry["prompt"]), link, keys)
-        for digits, place in entry["options"].items():
+        for digits, place in in_order(entry["options"]):
             box.children.append(self.place(place, digits, depth + 1))
         if entry.get("closed"):
             box.children.append(self.place(entry["closed"], "closed", depth + 1))
@@ -109,6 +109,11 @@ class _Grower:
         note = {"group": "Group", "hangup": media_label(target) if target else ""}.get(kind, "")
         label = target if kind == "group" else "Hang up" if kind == "hangup" else place_label(place)
         return Box(kind, label, note, link, keys)
+
+
+def in_order(options: Mapping[str, str]) -> list[tuple[str, str]]:
+    """As on a telephone: 1 to 9, 0, * and #."""
+    return sorted(options.items(), key=lambda item: ["1234567890*#".index(digit) for digit in item[0]])
 
 
 def short(text: str, most: int = LABEL) -> str:

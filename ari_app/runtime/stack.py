@@ -286,7 +286,10 @@ class Stack:
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
                 },
-                "console": {"listen": self._console_listen},
+                "console": {
+                    "listen": self._console_listen,
+                    "sounds_folder": str(self.closure.asterisk_data / "sounds/en"),
+                },
                 "bridge": {"listen": self._bridge_listen, "name": BRIDGE_APP, "media_address": LOOPBACK},
                 "meta": {
                     "graph_url": self.simulator_url,

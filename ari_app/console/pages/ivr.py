@@ -146,6 +146,12 @@ async def _found(request: web.Request) -> tuple[Tree, str, Mapping[str, Any]]:
     return tree, name, entry
 
 
+def _options(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was typed may be no digits at all; then the order is as it was typed."""
+    found: Mapping[str, str] = values.get("options", {})
+    return drawing.in_order(found) if set("".join(found)) <= set("1234567890*#") else list(found.items())
+
+
 def _form(
     request: web.Request, tree: Tree, name: str | None, values: Mapping[str, Any], saved: Saved, stamp: str = ""
 ) -> web.Response:
@@ -164,9 +170,7 @@ def _form(
             "closed": choices.places(tree, values.get("closed"), optional=True),
             "schedule": choices.options(list(tree["schedules"]), "always open"),
         },
-        options={
-            digits: choices.places(tree, target, with_back=True) for digits, target in values.get("options", {}).items()
-        },
+        options=[(digits, target, choices.places(tree, target, with_back=True)) for digits, target in _options(values)],
         spare=choices.places(tree, with_back=True, optional=True),
         picture=drawing.draw(drawing.menu(tree, name)) if name else None,
         short=drawing.short,
