@@ -129,6 +129,11 @@ class Stack:
         return f"http://{self._console_listen}"
 
     @property
+    def phone_url(self) -> str:
+        """The simulator's WhatsApp phone for a browser with a microphone."""
+        return f"{self.simulator_url}/phone"
+
+    @property
     def processes(self) -> dict[str, Process]:
         """What runs now, by name, in the order of the start."""
         return {name: process for name, process in self._pieces.items() if process.running}
@@ -170,6 +175,7 @@ class Stack:
             "simulator": {
                 "graph": self.simulator_url,
                 "control": f"{self.simulator_url}/control",
+                "phone": self.phone_url,
                 "access_token": self.secrets.access_token,
                 "app_secret": self.secrets.app_secret,
                 "verify_token": self.secrets.verify_token,
@@ -286,6 +292,8 @@ class Stack:
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
                 },
+                # Meta's test number is one of the United States, from where no user may be called; here nobody minds.
+                "app.calling_out": {"business_countries": ["CA", "TR", "EG", "VN", "NG"]},
                 "console": {
                     "listen": self._console_listen,
                     "sounds_folder": str(self.closure.asterisk_data / "sounds/en"),
@@ -308,6 +316,7 @@ class Stack:
                     {
                         "phone_number_id": self.number.phone_number_id,
                         "display_number": self.number.display_number,
+                        "name": self.number.name,
                     }
                 ],
             },
