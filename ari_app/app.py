@@ -32,6 +32,7 @@ from ari_app.store.groups import GroupStore
 from ari_app.store.menus import MenuStore
 from ari_app.store.prompts import PromptStore
 from ari_app.store.queue import QueueStore
+from ari_app.store.record_upkeep import RecordUpkeep
 from ari_app.store.recordings import RecordingStore
 from ari_app.store.routes import RouteStore
 from ari_app.store.schedules import ScheduleStore
@@ -116,6 +117,7 @@ class Application:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._target_health.run(), name="target-health")
                 group.create_task(self._recordings.run(), name="recordings")
+                group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 await self._listen(events, group)
         except* AriError as failures:

@@ -93,13 +93,21 @@ class Channel(Handle):
         await self._connection.requests.delete(self._path + "/ring")
 
     async def play(
-        self, media: str | Sequence[str], *, playback_id: str | None = None, language: str | None = None
+        self,
+        media: str | Sequence[str],
+        *,
+        playback_id: str | None = None,
+        language: str | None = None,
+        offset_ms: int | None = None,
     ) -> Playback:
         """Play `sound:…`, `recording:…`, `tone:…`, `number:…`, `digits:…`, `characters:…`; several in turn.
+        `offset_ms` of the first one are left out.
 
         A sound that does not exist is no error here: its PlaybackFinished has state `failed`.
         """
         params = {} if language is None else {"lang": language}
+        if offset_ms is not None:
+            params["offsetms"] = str(offset_ms)
         return await playbacks.start(self._connection, self._path, media, playback_id or object_id(), **params)
 
     async def start_moh(self, music_class: str | None = None) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from ari_app.ari import AriHttpError, AriUnavailable, Channel, NotFound
-from ari_app.ari.events import Event, StasisStart
+from ari_app.ari.events import ChannelConnectedLine, Event, StasisStart
 from ari_app.calls import ending
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.flows.entrance import now
@@ -41,25 +41,35 @@ async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
 async def talk(visit: Visit, channel: Channel, name: str) -> Ending:
     """Until the other side, called `name`, hangs up; that the caller does is a CallerLeft, as in every stage.
 
-    A transfer by the other side's phone changes who that is.
+    A transfer by the other side's phone changes who that is. When those to whom a caller was transferred transfer on,
+    nothing changes in our bridge; Asterisk tells it as another connected line of the caller (measured, 22.10.1).
     """
     while True:
         try:
-            event = await visit.caller.wait_for(Event, timeout=LOOK_SECONDS, where=partial(_changes, channel.id))
+            event = await visit.caller.wait_for(
+                Event, timeout=LOOK_SECONDS, where=partial(_changes, visit.caller.id, channel.id)
+            )
         except TimeoutError:
             if await _both_there(visit, channel):
                 continue
             return ending.talked(EndedBy.AGENT, name)
-        if not isinstance(event, StasisStart):
-            return ending.talked(EndedBy.AGENT, name)
-        try:
-            channel, name = await follow(visit, event)
-        except TransferRefused as refusal:
-            return visit.fault(str(refusal))
+        match event:
+            case ChannelConnectedLine():
+                await visit.other_side_changed()
+            case StasisStart():
+                try:
+                    channel, name = await follow(visit, event)
+                except TransferRefused as refusal:
+                    return visit.fault(str(refusal))
+                await visit.other_side_changed()
+            case _:
+                return ending.talked(EndedBy.AGENT, name)
 
 
-def _changes(channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer."""
+def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
+    """Whether `event` says that this channel is the other side no longer, or that it speaks for somebody else now."""
+    if isinstance(event, ChannelConnectedLine):
+        return event.channel.id == caller_id
     return left(event, channel_id) or takes_place_of(event, channel_id)
 
 

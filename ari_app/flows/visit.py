@@ -64,6 +64,10 @@ class Companion(Protocol):
         """Whether a channel in our application is its own."""
         ...
 
+    async def other_side_changed(self) -> None:
+        """The caller hears somebody else now. Raises nothing for Asterisk's sake."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -127,6 +131,11 @@ class Visit:
         except CallerLeft:
             return result.hung_up_by_user()
         return result
+
+    async def other_side_changed(self) -> None:
+        """The caller hears somebody else now: of the companions, a recording has to know."""
+        for companion in self.companions:
+            await companion.other_side_changed()
 
     def caller_left(self) -> Ending:
         if self.caller.taken_away:

@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 import asyncpg
 from rich.console import Console
 
-from ari_app.runtime import balance_command, config_command, prompt_command, rate_command, voicemail_command
+from ari_app.runtime import (
+    balance_command,
+    config_command,
+    prompt_command,
+    rate_command,
+    user_command,
+    voicemail_command,
+)
 from ari_app.runtime.browser import ensure_browser
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.display import show
@@ -64,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     config_command.add_to(commands)
     prompt_command.add_to(commands)
     voicemail_command.add_to(commands)
+    user_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     return parser
@@ -95,7 +103,7 @@ async def _stay_up(options: argparse.Namespace, console: Console, closure: Closu
     for number in ENDING_SIGNALS:
         loop.add_signal_handler(number, task.cancel)  # a second one, while stopping, kills what is left
     with console.status("Starting …") as status:
-        async with Stack.start(StackOptions(keep=options.keep), closure, status.update) as stack:
+        async with Stack.start(StackOptions(keep=options.keep, console=True), closure, status.update) as stack:
             status.stop()
             options.kept = stack.logs if options.keep else None
             if options.json:

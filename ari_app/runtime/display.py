@@ -17,6 +17,10 @@ def show(stack: Stack, console: Console) -> None:
         lines.append(("Bridge's webhook", stack.webhook_url))
     if "simulator" in running:
         lines.append(("Meta simulator", f"{stack.simulator_url}/control"))
+        lines.append(("WhatsApp phone", f"{stack.phone_url}   (open it in a browser and call)"))
+    if "console" in running:
+        login = stack.console_login
+        lines.append(("Web console", f"{stack.console_url}   {login.login} / {login.password}"))
     lines.append(("Logs", str(stack.logs)))
     lines.append(("Configuration", f"{stack.config}   (has all the secrets)"))
     for name, value in lines:

@@ -1,6 +1,7 @@
 """Routes in PostgreSQL: what is configured for a number."""
 
 import logging
+from dataclasses import fields
 
 from ari_app.calls.route import Incoming, Route
 from ari_app.store.database import Database, StoreUnavailable
@@ -37,9 +38,7 @@ class RouteStore:
         if row is None:
             self._remembered.pop(number, None)
             return None
-        columns = dict(row)
-        route = Route(
-            **columns | {"incoming": Incoming(columns["incoming"]), "groups": tuple(columns["groups"])},
-        )
+        known = {field.name: row[field.name] for field in fields(Route)}
+        route = Route(**known | {"incoming": Incoming(row["incoming"]), "groups": tuple(row["groups"])})
         self._remembered[number] = route
         return route

@@ -22,6 +22,7 @@ class NumberConfig(_Section):
 
     phone_number_id: str = Field(min_length=1, max_length=64)
     display_number: str = Field(pattern=r"^\d{3,20}$")
+    name: str = Field(default="", max_length=128, description="the business, as the phone in the browser shows it")
     waba_id: str = "102290129340398"
     test_number: bool = Field(default=False, description="Meta's test numbers: wider limits, and an allow list")
     allowed: tuple[str, ...] = Field(default=(), description="whom a test number may write to, digits")

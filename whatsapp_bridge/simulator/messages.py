@@ -16,7 +16,8 @@ from .models import UserPlan
 from .permissions import WEEK, Status
 
 if TYPE_CHECKING:
-    from .world import BusinessNumber, World
+    from .business_number import BusinessNumber
+    from .world import World
 
 _log = logging.getLogger(__name__)
 MAX_BODY_TEXT: Final = 1024
@@ -128,6 +129,10 @@ class Messages:
             return
         status("sent")
         status("delivered")
+        person = self._world.phones.get(plan.number)
+        if asks and person is not None:
+            person.asked(number, message_id, self._text(message_id))
+            return
         if not asks or plan.on_request == "ignore":
             return
         await asyncio.sleep(plan.on_request_ms / 1000)
@@ -144,6 +149,13 @@ class Messages:
     def _post(self, number: NumberConfig, plan: UserPlan, event: str, value: dict[str, Any]) -> None:
         key = f"user {plan.number}"
         self._world.sender.send(key, number.waba_id, event, value, plan.webhooks, name="messages")
+
+    def _text(self, message_id: str) -> str:
+        """The words of a message that was sent, or its template's name."""
+        body: dict[str, Any] = next((each["body"] for each in reversed(self.sent) if each["id"] == message_id), {})
+        if body.get("type") == "template":
+            return f"Template {body['template']['name']}"
+        return str(body.get("interactive", {}).get("body", {}).get("text", ""))
 
     def _content(self, body: dict[str, Any]) -> tuple[bool, bool]:
         """Whether it asks for permission, whether it is a template. Raises GraphError."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import GraphError
 
 if TYPE_CHECKING:
-    from .world import BusinessNumber, World
+    from .business_number import BusinessNumber
+    from .world import World
 
 
 def edge_of(method: str, path: str) -> str | None:
