@@ -23,6 +23,7 @@ CREATE TABLE whatsapp.number_settings (
     observed_at         timestamptz,
     applied             jsonb,
     applied_at          timestamptz,
+    policy              text,
     drift               jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(drift) = 'array'),
     error_code          integer,
     error_text          text,
@@ -39,7 +40,9 @@ CREATE TABLE whatsapp.number_settings (
 COMMENT ON TABLE whatsapp.number_settings IS 'Calling settings of a number as Meta reports them, beside what the bridge made of them';
 COMMENT ON COLUMN whatsapp.number_settings.observed IS 'The object calling of Meta''s reply, without credentials';
 COMMENT ON COLUMN whatsapp.number_settings.calling_status IS 'In Meta''s words: ENABLED, DISABLED, NOT_SET, or one that is new';
-COMMENT ON COLUMN whatsapp.number_settings.applied IS 'What was wanted when Meta was last found or brought in line with it; other wishes are changes, other observations drift';
+COMMENT ON COLUMN whatsapp.number_settings.applied IS 'The wish that was acted on last: another wish is a change, another observation is drift';
+COMMENT ON COLUMN whatsapp.number_settings.applied_at IS 'When Meta was last found or brought in line';
+COMMENT ON COLUMN whatsapp.number_settings.policy IS 'The route''s on_drift that was acted on last';
 COMMENT ON COLUMN whatsapp.number_settings.drift IS 'What was changed elsewhere: [{"field", "wanted", "observed"}]';
 COMMENT ON COLUMN whatsapp.number_settings.error_text IS 'Why Meta is not in line, in Meta''s words or ours; null when it is';
 COMMENT ON COLUMN whatsapp.number_settings.failed IS 'With which wish it failed: a changed wish is tried at once, the same one at retry_at';
@@ -129,16 +132,19 @@ BEGIN
     SELECT target,
            array_position(ARRAY['MONDAY', 'TUESDAY', 'WEDNESDAY', 'THURSDAY', 'FRIDAY', 'SATURDAY', 'SUNDAY'],
                           h.day_of_week),
-           to_timestamp(h.open_time, 'HH24MI')::time,
-           CASE h.close_time WHEN '2359' THEN '24:00' ELSE to_timestamp(h.close_time, 'HH24MI')::time END
+           (left(h.open_time, 2) || ':' || right(h.open_time, 2))::time,
+           CASE h.close_time WHEN '2359' THEN '24:00' ELSE (left(h.close_time, 2) || ':' || right(h.close_time, 2))::time END
       FROM jsonb_to_recordset(hours -> 'weekly_operating_hours') AS h(day_of_week text, open_time text, close_time text);
+    -- Of ours, Meta knows the next 20 at most: later ones stay.
     DELETE FROM pbx.holidays
-     WHERE schedule = target AND day >= (now() AT TIME ZONE (hours ->> 'timezone_id'))::date;
+     WHERE schedule = target AND day >= (now() AT TIME ZONE (hours ->> 'timezone_id'))::date
+       AND (jsonb_array_length(hours -> 'holiday_schedule') < 20
+            OR day <= (SELECT max(d.date) FROM jsonb_to_recordset(hours -> 'holiday_schedule') AS d(date date)));
     INSERT INTO pbx.holidays (schedule, day, opens, closes)
     SELECT target,
            d.date,
-           CASE WHEN closed THEN NULL ELSE to_timestamp(d.start_time, 'HH24MI')::time END,
-           CASE WHEN closed THEN NULL WHEN d.end_time = '2359' THEN '24:00' ELSE to_timestamp(d.end_time, 'HH24MI')::time END
+           CASE WHEN closed THEN NULL ELSE (left(d.start_time, 2) || ':' || right(d.start_time, 2))::time END,
+           CASE WHEN closed THEN NULL WHEN d.end_time = '2359' THEN '24:00' ELSE (left(d.end_time, 2) || ':' || right(d.end_time, 2))::time END
       FROM jsonb_to_recordset(hours -> 'holiday_schedule') AS d(date date, start_time text, end_time text),
            LATERAL (SELECT (d.start_time, d.end_time) = ('0000', '0001') AS closed) AS c
         ON CONFLICT (schedule, day) DO UPDATE SET opens = EXCLUDED.opens, closes = EXCLUDED.closes;

@@ -5,6 +5,7 @@ Codes that no published source confirms are 100 with the reason in `error_data.d
 
 from __future__ import annotations
 
+import itertools
 import re
 import zoneinfo
 from dataclasses import dataclass, field
@@ -25,8 +26,10 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     "srtp_key_exchange_protocol": ("DTLS", "SDES"),
 }
 _OBJECTS: Final = ("call_hours", "call_icons", "sip", "audio", "voicemail")
+#: The types that GET lists; of others only a webhook tells.
+_LISTED: Final = ("RESTRICTED_BUSINESS_INITIATED_CALLING", "RESTRICTED_USER_INITIATED_CALLING")
 #: What a fresh number's GET says of fields that were never set (observed).
-_FRESH: Final = {name: "NOT_SET" for name in ("status", "call_icon_visibility", "callback_permission_status")}
+_FRESH: Final = dict.fromkeys(("status", "call_icon_visibility", "callback_permission_status"), "NOT_SET")
 
 
 @dataclass
@@ -87,7 +90,11 @@ class NumberSettings:
     def read(self, now: float) -> dict[str, Any]:
         """The reply to GET."""
         calling = _FRESH | self.calling
-        running = [each for each in self.restrictions if each.expiration is None or each.expiration > now]
+        running = [
+            each
+            for each in self.restrictions
+            if each.type in _LISTED and (each.expiration is None or each.expiration > now)
+        ]
         if running:
             listed = [{key: value for key, value in vars(each).items() if value} for each in running]
             calling["restrictions"] = {"restrictions_list": listed}
@@ -175,6 +182,6 @@ def _interval(opens: Any, closes: Any, what: str) -> tuple[str, str]:
 
 def _no_overlap(intervals: list[tuple[str, str]], what: str) -> None:
     ordered = sorted(intervals)
-    for (_, closes), (opens, _) in zip(ordered, ordered[1:], strict=False):
+    for (_, closes), (opens, _) in itertools.pairwise(ordered):
         if opens < closes:
             raise GraphError(100, f"call_hours: intervals overlap on {what}")
