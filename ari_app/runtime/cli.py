@@ -16,6 +16,7 @@ from ari_app.runtime import (
     config_command,
     prompt_command,
     rate_command,
+    records_command,
     user_command,
     voicemail_command,
 )
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     user_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
+    records_command.add_to(commands)
     return parser
 
 
