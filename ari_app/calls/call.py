@@ -1,4 +1,7 @@
-"""One call and its states: received → queued → ringing → connected → ended."""
+"""One call and its states.
+
+Inbound: received → queued → ringing → connected → ended. Outbound: requested → dialing → ringing → connected → ended.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,20 +19,30 @@ class ChannelType(StrEnum):
     VOICE = "Voice"
 
 
+class Direction(StrEnum):
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
 class State(StrEnum):
     RECEIVED = "received"
     QUEUED = "queued"
+    REQUESTED = "requested"
+    DIALING = "dialing"
     RINGING = "ringing"
     CONNECTED = "connected"
     ENDED = "ended"
 
 
-#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue.
+#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue, and so does
+#: somebody who does not take a call that an agent transferred.
 NEXT: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.QUEUED, State.RINGING, State.CONNECTED, State.ENDED}),
     State.QUEUED: frozenset({State.RINGING, State.ENDED}),
+    State.REQUESTED: frozenset({State.DIALING, State.ENDED}),
+    State.DIALING: frozenset({State.RINGING, State.CONNECTED, State.ENDED}),
     State.RINGING: frozenset({State.QUEUED, State.CONNECTED, State.ENDED}),
-    State.CONNECTED: frozenset({State.ENDED}),
+    State.CONNECTED: frozenset({State.QUEUED, State.ENDED}),
     State.ENDED: frozenset(),
 }
 
@@ -46,8 +59,9 @@ class Call:
     linkedid: str
     channel_type: ChannelType
     number: str
-    "The number called, digits as in the dialplan."
+    "The business number: what was called, digits as in the dialplan, or what calls."
     caller: Caller
+    "The person at the other end, also of an outbound call."
     received_at: datetime
     whatsapp_call_id: str | None = None
     state: State = State.RECEIVED
@@ -58,18 +72,28 @@ class Call:
     ending: Ending | None = None
     path: tuple[str, ...] = ()
     "Where the caller went, in order."
+    direction: Direction = Direction.INBOUND
+    refusal: str | None = None
+    "Code of the rule by which an outbound call was refused."
 
     def queued(self, at: datetime) -> "Call":
         """The caller waits (again). `queued_at` is when that began."""
-        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self._not_before(at))
+        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self.connected_at or self._not_before(at))
+
+    def dialing(self) -> "Call":
+        """The bridge is asked to call the user."""
+        return self._to(State.DIALING)
 
     def ringing(self) -> "Call":
-        """An agent's phone is asked to ring."""
+        """An agent's phone is asked to ring, or the user's rings."""
         return self._to(State.RINGING)
 
     def connected(self, agent_id: UUID | None, at: datetime) -> "Call":
-        """The caller and an agent, or somebody who is no agent of ours, hear each other."""
-        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=self._not_before(at))
+        """The caller and an agent, or somebody who is no agent of ours, hear each other. `connected_at` is the first
+        time.
+        """
+        connected_at = self.connected_at or self._not_before(at)
+        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=connected_at)
 
     def ended(self, ending: Ending, at: datetime) -> "Call":
         return replace(self._to(State.ENDED), ending=ending, ended_at=self._not_before(at))

@@ -32,6 +32,8 @@ class Route:
     consent_prompt: str | None
     recording: bool
     recording_days: int | None
+    permission_prompt: bool = False
+    "Agents see how long the caller may still be called."
 
     @property
     def first(self) -> Destination:

@@ -112,6 +112,11 @@ class Exchange:
         """An agent to be dialled directly."""
         return self._roster.by_extension(extension)
 
+    def is_taken(self, agent: UUID) -> bool:
+        """Whether this agent talks, or is being rung."""
+        known = self._state.agents.get(agent)
+        return known is not None and (known.taken or known.busy)
+
     def kept_out(self, groups: Iterable[str]) -> list[str]:
         """Names of agents of these groups to whom the telephone network may be attached."""
         return self._roster.kept_out(groups)
@@ -191,6 +196,17 @@ class Exchange:
         for agent, held in list(self._held.items()):
             if held.call == call:
                 self._release(Release(agent, call, Outcome.CANCELLED))
+
+    async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
+        """Reserve an agent who calls out on behalf of this group; `talked` or `forget` ends it. False for one who has
+        another call, which keeps the agent. Raises StoreError.
+        """
+        if not await self._agents.occupy(agent, call):
+            return False
+        self._held[agent] = Held(call, group or "")
+        self._roster.stale([agent])
+        self._wake.set()
+        return True
 
     def position(self, call: UUID) -> int:
         """The caller's place: 1 for the next one. The caller must be waiting."""
@@ -304,4 +320,5 @@ class Exchange:
         self._wake.set()
 
     def _rules(self, group: str) -> Rules:
-        return self._state.desks[group].rules
+        desk = self._state.desks.get(group)
+        return Rules(group) if desk is None else desk.rules

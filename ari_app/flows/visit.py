@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ari_app.ari import AriClient, AriError, Bridge, Channel
 from ari_app.calls import ending
-from ari_app.calls.call import Call
+from ari_app.calls.call import Call, Direction, State
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Offer
 from ari_app.calls.route import Route
@@ -96,6 +96,8 @@ class Visit:
     menus: list[str] = field(default_factory=list)
     "Menus that the caller came through, for `back`."
     bridge: Bridge | None = None
+    desk: str = ""
+    "The channel of the agent who calls out."
     companions: list[Companion] = field(default_factory=list)
 
     @property
@@ -110,6 +112,10 @@ class Visit:
             or channel_id in self.legs
             or any(companion.owns(channel_id) for companion in self.companions)
         )
+
+    def is_agent(self, channel_id: str) -> bool:
+        """Whether a channel is the leg to an agent."""
+        return channel_id in self.rung or channel_id == self.desk
 
     async def save(self, *offers: Offer) -> None:
         """Write the call as it stands, and these offers."""
@@ -140,9 +146,10 @@ class Visit:
     def caller_left(self) -> Ending:
         if self.caller.taken_away:
             return self.fault("the caller was taken out of the application")
-        if self.call.connected_at is not None:
-            return ending.talked(EndedBy.USER)
-        return ending.abandoned(self.moment)
+        outbound = self.call.direction is Direction.OUTBOUND
+        if self.call.state is State.CONNECTED:
+            return ending.talked(EndedBy.USER, user="the user" if outbound else "the caller")
+        return ending.cancelled(self.moment) if outbound else ending.abandoned(self.moment)
 
     def fault(self, reason: str) -> Ending:
         return ending.fault(reason, connected=self.call.connected_at is not None)
@@ -150,6 +157,8 @@ class Visit:
     async def finish(self, result: Ending, write_limit: float) -> None:
         """Hang up, give everything back, write the record; `write_limit` in s."""
         at = now()
+        if self.call.connected_at is not None:
+            result = ending.of_one_who_talked(result)
         await self._release()
         for ringing in self.rung.values():
             ringing.abandon(result.reason)

@@ -1,6 +1,7 @@
 """A call's states, and how calls end: rules that hold whatever happens."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -34,15 +35,21 @@ def step(call: Call, state: State, at: datetime, end: Ending) -> Call:
             return call.connected(AGENT.id, at)
         case State.ENDED:
             return call.ended(end, at)
-        case State.RECEIVED:
+        case State.DIALING:
+            return call.dialing()
+        case State.RECEIVED | State.REQUESTED:
             raise IllegalTransition
 
 
-@given(st.lists(st.tuples(st.sampled_from(State), MOMENTS, ANY_ENDING), max_size=12))
+@given(
+    st.sampled_from([State.RECEIVED, State.REQUESTED]),
+    st.lists(st.tuples(st.sampled_from(State), MOMENTS, ANY_ENDING), max_size=12),
+)
 def test_a_record_is_whole_and_in_order_whatever_is_attempted(
+    first: State,
     steps: list[tuple[State, datetime, Ending]],
 ) -> None:
-    call = new_call()
+    call = replace(new_call(), state=first)
     for state, at, end in steps:
         before = call
         try:
