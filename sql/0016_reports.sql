@@ -815,6 +815,21 @@ COMMENT ON COLUMN reports.reconciliation.seconds_here IS 'How long it lasted by 
 COMMENT ON COLUMN reports.reconciliation.seconds_at_meta IS 'How long by Meta''s, s';
 COMMENT ON COLUMN reports.reconciliation.why IS 'The cause as far as it can be told, and where to look';
 
+COMMENT ON COLUMN reports.invitations.id IS 'Key';
+COMMENT ON COLUMN reports.invitations.business_number IS 'The number that asked';
+COMMENT ON COLUMN reports.invitations.business_name IS 'Its name';
+COMMENT ON COLUMN reports.invitations.user_number IS 'Who was asked: digits, or Meta''s id of a user who hides the number';
+COMMENT ON COLUMN reports.invitations.status IS 'Invited, Accepted, Declined, Expired, Revoked or Failed';
+COMMENT ON COLUMN reports.invitations.permanent IS 'Accepted for good; null until accepted';
+COMMENT ON COLUMN reports.invitations.granted_until IS 'End of a permission for a time';
+COMMENT ON COLUMN reports.invitations.requested_by IS 'Who had the user asked';
+COMMENT ON COLUMN reports.invitations.agent IS 'For whom it was asked';
+COMMENT ON COLUMN reports.invitations.invited_at IS 'When it was wanted';
+COMMENT ON COLUMN reports.invitations.sent_at IS 'When Meta took the message; null if it did not';
+COMMENT ON COLUMN reports.invitations.answered_at IS 'When the user answered';
+COMMENT ON COLUMN reports.invitations.meta_error_code IS 'Meta''s error code where it could not be sent';
+COMMENT ON COLUMN reports.invitations.reason IS 'Why it could not be sent, in words';
+
 CREATE FUNCTION reports.spreadsheet(told text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN told ~ '^[[:space:]]*[=+@-]' AND told !~ '^[+-]?[0-9]+$' THEN '''' || told ELSE told END;
 COMMENT ON FUNCTION reports.spreadsheet IS 'A text that no spreadsheet takes for a formula';
