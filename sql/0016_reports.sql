@@ -46,25 +46,33 @@ CREATE TABLE reports.records (
     voicemail_id      uuid,
     voicemail_file    text,
     voicemail_seconds double precision,
-    payload           text
+    payload           text,
+    fee_seconds       integer,
+    cost              numeric(18, 6),
+    currency          text
 );
 COMMENT ON TABLE reports.records IS 'What reports.call_records is made of. Kept by reports.refresh; query the view';
 
--- What is filtered by, then the time: a page of a filtered list is read in its order and no further.
+-- Lists are read in their order from the first index. The others serve filters that few calls pass, where reading on in
+-- that order until a page is full would take long.
 CREATE INDEX ON reports.records (started_at, linkedid);
-CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
-CREATE INDEX ON reports.records (group_name, started_at, linkedid) WHERE group_name IS NOT NULL;
-CREATE INDEX ON reports.records (business_number, started_at, linkedid);
-CREATE INDEX ON reports.records (status, started_at, linkedid);
 CREATE INDEX ON reports.records (wait_seconds, linkedid);
 CREATE INDEX ON reports.records (talk_seconds, linkedid);
+CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
 CREATE INDEX ON reports.records USING gin (groups);
+CREATE INDEX ON reports.records (status, started_at, linkedid);
+CREATE INDEX ON reports.records (direction, channel_type, started_at, linkedid);
+CREATE INDEX ON reports.records (business_number, channel_type, started_at, linkedid);
 CREATE INDEX ON reports.records (user_number COLLATE "C", started_at);
 CREATE INDEX ON reports.records (lower(user_name) COLLATE "C", started_at) WHERE user_name IS NOT NULL;
 CREATE INDEX ON reports.records (meta_call_id) WHERE meta_call_id IS NOT NULL;
 CREATE INDEX ON reports.records (call_id) WHERE call_id IS NOT NULL;
 CREATE INDEX ON reports.records (((started_at AT TIME ZONE 'UTC')::date));
 CREATE INDEX ON reports.records (date_bin('1 hour', started_at, '2000-01-01 00:00Z'));
+
+-- Which values come together: a WhatsApp number has no voice calls, and such a filter must not be taken for a common one.
+CREATE STATISTICS reports.records_together (mcv) ON channel_type, direction, status, business_number FROM reports.records;
+ALTER STATISTICS reports.records_together SET STATISTICS 1000;
 
 -- No key: whoever inserts here waits for nobody.
 CREATE TABLE reports.dirty (
@@ -158,8 +166,8 @@ BEGIN
                       SELECT * FROM whatsapp.calls c WHERE c.linkedid = key.linkedid
                       UNION ALL
                       SELECT * FROM whatsapp.calls c
-                       WHERE c.linkedid IS NULL
-                         AND c.id = CASE WHEN key.linkedid ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN key.linkedid::uuid END
+                       WHERE c.id = CASE WHEN key.linkedid ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN key.linkedid::uuid END
+                         AND coalesce(c.linkedid, '') = '' -- in words that no index on linkedid serves: many may be null
                      ) found
                ORDER BY found.meta_call_id IS DISTINCT FROM (asterisk.first).whatsapp_call_id,
                         found.state = 'ended', found.accepted_at, found.received_at
@@ -273,7 +281,8 @@ BEGIN
            (t.first).disposition,
            recording.id, recording.file, recording.seconds::double precision,
            voicemail.id, voicemail.file, voicemail.seconds::double precision,
-           (t.w).payload
+           (t.w).payload,
+           charge.fee_seconds, charge.price, charge.currency
       FROM told t
       CROSS JOIN LATERAL (
           SELECT coalesce((t.p).agent_id, a.id) AS agent_id, CASE WHEN coalesce((t.p).agent_id, a.id) IS NULL THEN a.endpoint END AS endpoint
@@ -307,6 +316,7 @@ BEGIN
                                UNION ALL
                                SELECT g, 1000 + n FROM unnest(o.groups) WITH ORDINALITY s (g, n)) s
                         GROUP BY g ORDER BY min(n)) AS groups
+          OFFSET 0 -- once, not for each use
       ) way
       LEFT JOIN LATERAL (
           SELECT r.id, r.file, r.seconds FROM pbx.recordings r
@@ -316,7 +326,8 @@ BEGIN
       LEFT JOIN LATERAL (
           SELECT v.id, v.file, v.seconds FROM pbx.voicemails v
            WHERE v.call_id = (t.p).id ORDER BY v.created_at DESC LIMIT 1
-      ) voicemail ON true;
+      ) voicemail ON true
+      LEFT JOIN pbx.charges charge ON charge.call_id = (t.p).id AND charge.settled_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION reports.compute IS 'The records of these calls as they are now';
 
@@ -325,7 +336,13 @@ COMMENT ON FUNCTION reports.compute IS 'The records of these calls as they are n
 CREATE FUNCTION reports.mark_cdrs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO reports.dirty (linkedid) SELECT DISTINCT linkedid FROM changed WHERE linkedid <> '';
+    INSERT INTO reports.dirty (linkedid)
+    SELECT c.linkedid FROM changed c WHERE c.linkedid <> ''
+     UNION
+    -- Where Asterisk gave the CDR another linkedid meanwhile, the call had a record without it.
+    SELECT coalesce(w.linkedid, w.id::text) FROM changed c JOIN whatsapp.calls w ON w.meta_call_id = c.whatsapp_call_id
+     UNION
+    SELECT p.linkedid FROM changed c JOIN pbx.calls p ON p.whatsapp_call_id = c.whatsapp_call_id;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'a call detail record is kept, but its call is not marked for reports: %', SQLERRM;
@@ -380,7 +397,7 @@ CREATE TRIGGER mark_new AFTER INSERT OR DELETE ON pbx.calls FOR EACH ROW EXECUTE
 CREATE TRIGGER mark_changed AFTER UPDATE ON pbx.calls FOR EACH ROW
     WHEN (OLD.state = 'ended' OR NEW.state = 'ended') EXECUTE FUNCTION reports.mark_pbx_call();
 
--- Offers, recordings, messages: what is written of a call after its end.
+-- Offers, recordings, messages, charges: what is written of a call after its end.
 CREATE FUNCTION reports.mark_parts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -392,7 +409,7 @@ DO $$
 DECLARE
     part regclass;
 BEGIN
-    FOREACH part IN ARRAY ARRAY['pbx.offers', 'pbx.recordings', 'pbx.voicemails']::regclass[] LOOP
+    FOREACH part IN ARRAY ARRAY['pbx.offers', 'pbx.recordings', 'pbx.voicemails', 'pbx.charges']::regclass[] LOOP
         EXECUTE format('CREATE TRIGGER mark_new AFTER INSERT ON %s REFERENCING NEW TABLE AS changed '
                        'FOR EACH STATEMENT EXECUTE FUNCTION reports.mark_parts()', part);
         EXECUTE format('CREATE TRIGGER mark_changed AFTER UPDATE ON %s REFERENCING NEW TABLE AS changed '
@@ -497,6 +514,9 @@ SELECT r.linkedid,
        r.voicemail_file,
        r.voicemail_seconds,
        r.payload,
+       r.fee_seconds,
+       r.cost,
+       r.currency,
        r.call_id,
        r.agent_id,
        r.recording_id,
@@ -546,6 +566,9 @@ COMMENT ON COLUMN reports.call_records.disposition IS 'Asterisk''s own word in t
 COMMENT ON COLUMN reports.call_records.voicemail_file IS 'Message that the caller left; null if none';
 COMMENT ON COLUMN reports.call_records.voicemail_seconds IS 'Its length, s';
 COMMENT ON COLUMN reports.call_records.payload IS 'Payload of the call button or link by which the user called; not to be trusted';
+COMMENT ON COLUMN reports.call_records.fee_seconds IS 'Outbound: answered time that is charged, in started pulses, s; null where nothing is charged';
+COMMENT ON COLUMN reports.call_records.cost IS 'Outbound: what the call cost; null where calls cost nothing here, and until it is settled';
+COMMENT ON COLUMN reports.call_records.currency IS 'Of cost, ISO 4217';
 COMMENT ON COLUMN reports.call_records.call_id IS 'Id of the call in the application''s (else the bridge''s) log and tables; null for calls that neither had';
 COMMENT ON COLUMN reports.call_records.agent_id IS 'Id of the agent; null where agent is an endpoint or nobody';
 COMMENT ON COLUMN reports.call_records.recording_id IS 'Id of the recording';
@@ -797,6 +820,21 @@ COMMENT ON COLUMN reports.reconciliation.call_id IS 'The call in the logs of bri
 COMMENT ON COLUMN reports.reconciliation.seconds_here IS 'How long it lasted by our clock, from answer to end, s';
 COMMENT ON COLUMN reports.reconciliation.seconds_at_meta IS 'How long by Meta''s, s';
 COMMENT ON COLUMN reports.reconciliation.why IS 'The cause as far as it can be told, and where to look';
+
+COMMENT ON COLUMN reports.invitations.id IS 'Key';
+COMMENT ON COLUMN reports.invitations.business_number IS 'The number that asked';
+COMMENT ON COLUMN reports.invitations.business_name IS 'Its name';
+COMMENT ON COLUMN reports.invitations.user_number IS 'Who was asked: digits, or Meta''s id of a user who hides the number';
+COMMENT ON COLUMN reports.invitations.status IS 'Invited, Accepted, Declined, Expired, Revoked or Failed';
+COMMENT ON COLUMN reports.invitations.permanent IS 'Accepted for good; null until accepted';
+COMMENT ON COLUMN reports.invitations.granted_until IS 'End of a permission for a time';
+COMMENT ON COLUMN reports.invitations.requested_by IS 'Who had the user asked';
+COMMENT ON COLUMN reports.invitations.agent IS 'For whom it was asked';
+COMMENT ON COLUMN reports.invitations.invited_at IS 'When it was wanted';
+COMMENT ON COLUMN reports.invitations.sent_at IS 'When Meta took the message; null if it did not';
+COMMENT ON COLUMN reports.invitations.answered_at IS 'When the user answered';
+COMMENT ON COLUMN reports.invitations.meta_error_code IS 'Meta''s error code where it could not be sent';
+COMMENT ON COLUMN reports.invitations.reason IS 'Why it could not be sent, in words';
 
 CREATE FUNCTION reports.spreadsheet(told text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN told ~ '^[[:space:]]*[=+@-]' AND told !~ '^[+-]?[0-9]+$' THEN '''' || told ELSE told END;

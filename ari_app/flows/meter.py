@@ -40,6 +40,9 @@ class Meter:
     def owns(self, channel_id: str) -> bool:
         return False
 
+    async def other_side_changed(self) -> None:
+        """Time costs the same, whoever is on the line."""
+
     async def close(self) -> None:
         self._task.cancel()
         await asyncio.wait([self._task])

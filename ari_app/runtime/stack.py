@@ -291,10 +291,14 @@ class Stack:
                     "prompts_folder": str(self.folder / "prompts"),
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
+                    "voip_contexts": ["phones"],
                 },
                 # Meta's test number is one of the United States, from where no user may be called; here nobody minds.
                 "app.calling_out": {"business_countries": ["CA", "TR", "EG", "VN", "NG"]},
-                "console": {"listen": self._console_listen},
+                "console": {
+                    "listen": self._console_listen,
+                    "sounds_folder": str(self.closure.asterisk_data / "sounds/en"),
+                },
                 "bridge": {"listen": self._bridge_listen, "name": BRIDGE_APP, "media_address": LOOPBACK},
                 "meta": {
                     "graph_url": self.simulator_url,

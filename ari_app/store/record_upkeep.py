@@ -27,6 +27,9 @@ MISSING_WITHIN = 7200.0
 #: Limit for a batch on a machine that has much else to do, s.
 BATCH_SECONDS = 30.0
 
+#: Limit for looking through all CDRs there are: some 10 s for ten millions.
+MARK_SECONDS = 600.0
+
 
 class RecordUpkeep:
     """One for the process; several processes on one database take turns."""
@@ -58,11 +61,14 @@ class RecordUpkeep:
         async with self._database.connection() as connection:
             return int(await connection.fetchval("SELECT reports.refresh($1)", most, timeout=BATCH_SECONDS))
 
-    async def mark_missing(self, seconds: float) -> int:
-        """Have the records made of calls of the last `seconds` whose mark was lost; how many. Raises StoreError."""
-        statement = "SELECT reports.mark_missing(now() - $1::float8 * interval '1 second')"
+    async def mark_missing(self, seconds: float | None) -> int:
+        """Have the records made of calls of the last `seconds` (None: of all) whose mark was lost; how many.
+
+        Raises StoreError.
+        """
+        statement = "SELECT reports.mark_missing(coalesce(now() - $1::float8 * interval '1 second', '-infinity'))"
         async with self._database.connection() as connection:
-            count = int(await connection.fetchval(statement, seconds, timeout=BATCH_SECONDS))
+            count = int(await connection.fetchval(statement, seconds, timeout=MARK_SECONDS))
         if count:
             logger.warning("%d calls had CDRs but no record: they get one", count)
         return count

@@ -3,7 +3,6 @@
 `Local/<user>@out` runs `Dial(WebSocket/whatsapp/…)` in one half; the other half, the agent, enters [agent] on answer.
 """
 
-import asyncio
 import time
 import uuid
 import wave
@@ -11,30 +10,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import numpy as np
 import pytest
 
-from ari_app.ari import AriClient, Channel, channel_id
+from ari_app.ari import channel_id
 from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, StasisStart
 from ari_app.media.measure import dominant_tone, level_dbfs, tone_spans
 from ari_app.media.wav import Sound as Recording
 from ari_app.media.wav import read_wav
 from ari_app.runtime.stack import Stack, StackOptions
-from whatsapp_bridge.simulator.client import PhoneCall, SimulatorClient
+from tests.integration.dialling import OUT, PATIENCE, USER, Agent, Office, office_of, tone
+from tests.integration.leftovers import nothing_left
+from whatsapp_bridge.simulator.client import SimulatorClient
 from whatsapp_bridge.simulator.models import Behaviour, GraphFault, Injection, NumberState, Release, UserPlan
-from whatsapp_bridge.simulator.phone import Sound, Tone
+from whatsapp_bridge.simulator.phone import Sound
 from whatsapp_bridge.simulator.webhooks import WebhookOptions
 
-DIALPLAN = """
-[out]
-exten => _X.,1,Dial(WebSocket/whatsapp/c(opus)nf(json)v(to=${EXTEN},call=${CALL}),30,rg)
- same => n,Set(GLOBAL(RESULT_${CALL})=${DIALSTATUS}/${HANGUPCAUSE})
- same => n,Hangup(${HANGUPCAUSE})
-
-[agent]
-exten => echo,1,Echo()
-exten => hello,1,PlayTones(!1000/1000,!0/9000)   ; the first word, from the very moment of the answer
+DIALPLAN = (
+    OUT
+    + """exten => hello,1,PlayTones(!1000/1000,!0/9000)   ; the first word, from the very moment of the answer
  same => n,Wait(20)
 exten => listen,1,Record(${FILE}.wav,0,3,qk)
 exten => read,1,Answer()
@@ -45,9 +39,7 @@ exten => digits,1,Wait(0.3)
  same => n,SendDTMF(0123456789*#,150,120)
  same => n,Wait(20)
 """
-USER = "4915112345678"
-PATIENCE = 15.0
-"Longer than anything here takes on a busy machine, s."
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,111 +48,28 @@ def stack_options() -> StackOptions:
 
 
 @pytest.fixture
-async def meta(stack: Stack) -> AsyncIterator[SimulatorClient]:
-    async with SimulatorClient(stack.simulator_url) as client:
-        yield client
-        for left in await client.calls():
-            if left["state"] != "ended":
-                await (await client.call(left["id"])).end()
-        await client.reset()
+async def office(stack: Stack) -> AsyncIterator[Office]:
+    async with office_of(stack) as office:
+        yield office
 
 
 @pytest.fixture
-async def db(stack: Stack) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(stack.dsn)
-    yield connection
-    await connection.close()
+def meta(office: Office) -> SimulatorClient:
+    return office.meta
 
 
 @pytest.fixture
-async def ari(stack: Stack) -> AsyncIterator[AriClient]:
-    asterisk = stack.asterisk
-    async with AriClient(asterisk.ari_url, "asterisk-whatsapp", asterisk.ari_password, "the-test") as client:
-        yield client
-
-
-class Agent:
-    """Somebody in the PBX who dials a WhatsApp user."""
-
-    def __init__(self, ari: AriClient, db: Any, meta: SimulatorClient, call: str, channel: Channel) -> None:
-        self.ari, self.db, self.meta, self.call, self.channel = ari, db, meta, call, channel
-
-    @classmethod
-    async def dials(
-        cls,
-        ari: AriClient,
-        db: Any,
-        meta: SimulatorClient,
-        user: str = USER,
-        *,
-        then: str = "echo",
-        call: str = "",
-        **variables: str,
-    ) -> "Agent":
-        """Dial the user, and do what [agent] has for `then` when the call is answered."""
-        call = call or str(uuid.uuid4())
-        with await ari.channels.originate(
-            endpoint=f"Local/{user}@out/n",
-            context="agent",
-            extension=then,
-            priority=1,
-            variables={"CALL": call, **variables},
-        ) as channel:
-            pass
-        return cls(ari, db, meta, call, channel)
-
-    async def result(self) -> str:
-        """DIALSTATUS/HANGUPCAUSE, as the dialplan saw it."""
-        async with asyncio.timeout(PATIENCE):
-            while not (result := await self.ari.asterisk.get_variable(f"RESULT_{self.call}")):
-                await asyncio.sleep(0.05)
-        return result
-
-    async def row(self, state: str = "ended") -> dict[str, Any]:
-        """The bridge's row of the call, as soon as it is in this state."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                row = await self.db.fetchrow("SELECT * FROM whatsapp.calls WHERE id = $1", uuid.UUID(self.call))
-                if row is not None and row["state"] == state:
-                    return dict(row)
-                await asyncio.sleep(0.02)
-
-    async def phone(self) -> PhoneCall:
-        """The call, as the user's phone has it."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                for call in await self.meta.calls():
-                    found = await self.meta.call(call["id"])
-                    if found.facts["biz_opaque_callback_data"] == self.call:
-                        return found
-                await asyncio.sleep(0.02)
-
-    async def hang_up(self) -> None:
-        await self.channel.hangup()
-
-
-async def nothing_left(stack: Stack) -> None:
-    """Asterisk has no channel and no bridge any more."""
-    async with asyncio.timeout(10):
-        while "0 active channels" not in await stack.asterisk.cli("core show channels"):
-            await asyncio.sleep(0.1)
-        while len((await stack.asterisk.cli("bridge show all")).strip().splitlines()) > 1:
-            await asyncio.sleep(0.1)
+def dial(office: Office) -> Any:
+    return office.dial
 
 
 def heard(facts: dict[str, Any]) -> Recording:
     return read_wav(Path(facts["recording"]["path"]))
 
 
-def tone(hz: int) -> Sound:
-    return Sound(tone=Tone(hz=hz, dbfs=-20))
-
-
-async def test_a_user_answers_and_hears_an_echo_of_the_own_voice(
-    stack: Stack, ari: AriClient, db: Any, meta: SimulatorClient
-) -> None:
+async def test_a_user_answers_and_hears_an_echo_of_the_own_voice(office: Office, meta: SimulatorClient) -> None:
     await meta.plan_user(UserPlan(number=USER, name="Ada", answer_ms=300, play=tone(1000)))
-    agent = await Agent.dials(ari, db, meta)
+    agent = await office.dial()
     phone = await agent.phone()
     facts = await phone.wait(state="connected", timeout=PATIENCE)
     row = await agent.row("connected")
@@ -176,16 +85,8 @@ async def test_a_user_answers_and_hears_an_echo_of_the_own_voice(
     assert level_dbfs(heard(facts)) == pytest.approx(-23, abs=3)
     row = await agent.row()
     assert (row["ended_by"], row["hangup_cause"]) == ("pbx", 16)
-    assert await db.fetchval("SELECT count(*) FROM cdr.cdr WHERE linkedid = $1", row["linkedid"]) >= 1
-    await nothing_left(stack)
-
-
-@pytest.fixture
-def dial(ari: AriClient, db: Any, meta: SimulatorClient) -> Any:
-    async def dials(user: str = USER, **more: str) -> Agent:
-        return await Agent.dials(ari, db, meta, user, **more)
-
-    return dials
+    assert await office.db.fetchval("SELECT count(*) FROM cdr.cdr WHERE linkedid = $1", row["linkedid"]) >= 1
+    await nothing_left(office.stack)
 
 
 def two_words(path: Path) -> Sound:
@@ -233,15 +134,14 @@ async def test_the_users_first_word_is_heard_whole(
 
 
 async def test_what_meta_sends_while_it_rings_is_not_heard(dial: Any, meta: SimulatorClient, tmp_path: Path) -> None:
-    """A second of it is kept in case it is the user's first word; a phone that rings for longer gives it away."""
-    await meta.plan_user(UserPlan(number=USER, answer_ms=2500, early_media=True, play=tone(700)))
+    words = two_words(tmp_path / "words.wav")
+    await meta.plan_user(UserPlan(number=USER, ringing_ms=50, answer_ms=1750, early_media=True, play=words))
     agent = await dial(then="listen", FILE=str(tmp_path / "agent"))
-    phone = await agent.phone()
-    await phone.wait(dtls="connected", timeout=PATIENCE)
-    assert not (tmp_path / "agent.wav").exists()
-    await phone.wait(state="connected", timeout=PATIENCE)
     await agent.row()
-    assert (await phone.read())["early_media"] is False
+    agent_heard = read_wav(tmp_path / "agent.wav")
+    assert not tone_spans(agent_heard, 700)
+    # The end of the sound, which was still going on when the user answered.
+    assert sum(end - start for start, end in tone_spans(agent_heard, 1200)) <= 0.4
 
 
 @pytest.mark.parametrize(
@@ -317,19 +217,21 @@ async def test_a_meta_that_is_overloaded_or_ill_is_asked_once(
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "extra"),
     [
-        GraphFault(action="connect", disconnect=True, applied=True),
-        GraphFault(action="connect", code=1, http_status=500, applied=True),
-        GraphFault(action="connect", delay_ms=1500, applied=True),
+        (GraphFault(action="connect", disconnect=True, applied=True), {}),
+        (GraphFault(action="connect", code=1, http_status=500, applied=True), {}),
+        (GraphFault(action="connect", delay_ms=1500, applied=True), {}),
+        # Webhooks without what we gave the call: number and user tell it.
+        (GraphFault(action="connect", disconnect=True, applied=True), {"biz_opaque_callback_data": ""}),
     ],
-    ids=["lost", "an error", "late"],
+    ids=["lost", "an error", "late", "lost and unnamed"],
 )
 async def test_a_call_whose_reply_is_lost_is_found_by_its_webhooks(
-    dial: Any, meta: SimulatorClient, fault: GraphFault
+    dial: Any, meta: SimulatorClient, fault: GraphFault, extra: dict[str, str]
 ) -> None:
     await meta.fail(fault)
-    await meta.plan_user(UserPlan(number=USER, answer_ms=300))
+    await meta.plan_user(UserPlan(number=USER, answer_ms=300, behaviour=Behaviour(extra=extra)))
     agent = await dial()
     row = await agent.row("connected")
     phone = await agent.phone()
@@ -426,19 +328,19 @@ async def test_digits_of_the_agent_reach_the_user(dial: Any, meta: SimulatorClie
     await agent.hang_up()
 
 
-async def test_an_application_places_the_call_and_hears_the_users_digits(
-    stack: Stack, ari: AriClient, db: Any, meta: SimulatorClient
-) -> None:
+async def test_an_application_places_the_call_and_hears_the_users_digits(office: Office, meta: SimulatorClient) -> None:
     """As the contact centre does it: its own channel to the user, in a bridge with the agent's."""
     await meta.plan_user(UserPlan(number=USER, answer_ms=200, play=tone(1000)))
-    agent_id, call = channel_id(), str(uuid.uuid4())
+    ari, agent_id, call = office.ari, channel_id(), str(uuid.uuid4())
     with await ari.channels.create(
         endpoint="Local/read@agent/n", channel_id=agent_id, variables={"__CALL": call}
     ) as channel:
-        agent = Agent(ari, db, meta, call, channel)
+        agent = Agent(office, call, channel)
         await channel.wait_for(StasisStart, timeout=PATIENCE)
         await channel.dial()
-        endpoint = f"WebSocket/whatsapp/c(opus)nf(json)v(to={USER},number={stack.number.phone_number_id},call={call})"
+        endpoint = (
+            f"WebSocket/whatsapp/c(opus)nf(json)v(to={USER},number={office.stack.number.phone_number_id},call={call})"
+        )
         with await ari.channels.create(endpoint=endpoint, originator=agent_id) as leg:
             await leg.wait_for(StasisStart, timeout=PATIENCE)
             await leg.dial()
@@ -455,7 +357,7 @@ async def test_an_application_places_the_call_and_hears_the_users_digits(
                 assert (await leg.wait_for(ChannelDestroyed, timeout=PATIENCE)).cause == 16
                 await bridge.destroy()
         await channel.hangup()
-    await nothing_left(stack)
+    await nothing_left(office.stack)
 
 
 @pytest.mark.parametrize(

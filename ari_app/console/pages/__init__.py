@@ -3,10 +3,38 @@
 from collections.abc import Sequence
 
 from ari_app.console.access import NavItem, Page, Table
-from ari_app.console.pages import account, audit, sign_in, start, users
+from ari_app.console.pages import (
+    account,
+    agents,
+    audit,
+    channel_settings,
+    channel_voice,
+    channels,
+    groups,
+    hours,
+    ivr,
+    prompts,
+    sign_in,
+    start,
+    users,
+)
 
 #: The order is that of the navigation.
-SUBJECTS = (start, sign_in, account, users, audit)
+SUBJECTS = (
+    start,
+    sign_in,
+    account,
+    channels,
+    channel_settings,
+    channel_voice,
+    agents,
+    groups,
+    ivr,
+    hours,
+    prompts,
+    users,
+    audit,
+)
 
 
 def table() -> Table:

@@ -1,8 +1,9 @@
 """Calls whose user is a person in a browser: the same state machines, with the browser's SDP and the browser's media.
 
 What differs from Meta: the business's media goes to the browser itself, which is a full ICE agent although the SDP
-says ice-lite. Both sides are then controlling; they resolve it as RFC 8445 section 7.3.1.1 says (tried: Chromium 150
-keeps the role, aioice gives it up). And the reply to a business's `connect` waits for the browser's SDP, about 0.2 s.
+says ice-lite. Both sides are then controlling; they resolve it as RFC 8445 section 7.3.1.1 says (tried with Chromium
+150: aioice gives the role up in one half of the calls, Chromium in the other). And the reply to a business's
+`connect` waits for the browser's SDP, about 0.2 s.
 """
 
 from __future__ import annotations
