@@ -13,6 +13,7 @@ from ari_app.console.pages import (
     groups,
     hours,
     ivr,
+    money,
     prompts,
     sign_in,
     start,
@@ -32,6 +33,7 @@ SUBJECTS = (
     ivr,
     hours,
     prompts,
+    money,
     users,
     audit,
 )
