@@ -34,14 +34,15 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue.
+#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue, and so does
+#: somebody who does not take a call that an agent transferred.
 NEXT: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.QUEUED, State.RINGING, State.CONNECTED, State.ENDED}),
     State.QUEUED: frozenset({State.RINGING, State.ENDED}),
     State.REQUESTED: frozenset({State.DIALING, State.ENDED}),
     State.DIALING: frozenset({State.RINGING, State.CONNECTED, State.ENDED}),
     State.RINGING: frozenset({State.QUEUED, State.CONNECTED, State.ENDED}),
-    State.CONNECTED: frozenset({State.ENDED}),
+    State.CONNECTED: frozenset({State.QUEUED, State.ENDED}),
     State.ENDED: frozenset(),
 }
 
@@ -77,7 +78,7 @@ class Call:
 
     def queued(self, at: datetime) -> "Call":
         """The caller waits (again). `queued_at` is when that began."""
-        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self._not_before(at))
+        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self.connected_at or self._not_before(at))
 
     def dialing(self) -> "Call":
         """The bridge is asked to call the user."""
@@ -88,8 +89,11 @@ class Call:
         return self._to(State.RINGING)
 
     def connected(self, agent_id: UUID | None, at: datetime) -> "Call":
-        """The caller and an agent, or somebody who is no agent of ours, hear each other."""
-        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=self._not_before(at))
+        """The caller and an agent, or somebody who is no agent of ours, hear each other. `connected_at` is the first
+        time.
+        """
+        connected_at = self.connected_at or self._not_before(at)
+        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=connected_at)
 
     def ended(self, ending: Ending, at: datetime) -> "Call":
         return replace(self._to(State.ENDED), ending=ending, ended_at=self._not_before(at))

@@ -291,6 +291,7 @@ class Stack:
                     "prompts_folder": str(self.folder / "prompts"),
                     "recordings_folder": str(self.folder / "calls"),
                     "voicemail_folder": str(self.folder / "voicemail"),
+                    "voip_contexts": ["phones"],
                 },
                 # Meta's test number is one of the United States, from where no user may be called; here nobody minds.
                 "app.calling_out": {"business_countries": ["CA", "TR", "EG", "VN", "NG"]},
@@ -305,6 +306,7 @@ class Stack:
                     "access_token": self.secrets.access_token,
                     "app_secret": self.secrets.app_secret,
                     "verify_token": self.secrets.verify_token,
+                    "permission_template": "call_permission",  # the simulator has it
                 },
                 "simulator": {
                     "listen": self._simulator_listen,

@@ -117,7 +117,7 @@ def account(stack: Stack, user: str) -> SipAccount:
 async def office(stack: Stack, tmp_path: Path) -> AsyncIterator[Office]:
     database = await asyncpg.connect(stack.dsn)
     try:
-        await database.execute("TRUNCATE pbx.calls CASCADE")
+        await database.execute("DELETE FROM pbx.calls")
         await database.execute("DELETE FROM pbx.routes WHERE number = $1", NUMBER)
         await database.execute("INSERT INTO pbx.routes (number, entry_prompt) VALUES ($1, 'sound:tt-weasels')", NUMBER)
         await database.execute(

@@ -105,7 +105,7 @@ async def serving(stack: Stack) -> Stack:
 @pytest.fixture
 async def house(serving: Stack) -> AsyncIterator[House]:
     async with house_of(serving) as house:
-        await house.database.execute("TRUNCATE pbx.calls CASCADE; DELETE FROM pbx.sip_targets")
+        await house.database.execute("DELETE FROM pbx.calls; DELETE FROM pbx.sip_targets")
         await house.database.execute(
             "UPDATE pbx.routes SET incoming = 'agent_group', menu = NULL, handled_by_sip = true"
         )
