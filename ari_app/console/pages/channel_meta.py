@@ -114,7 +114,7 @@ def words(value: Any) -> str:
         case None:
             return "not set"
         case {"status": "ENABLED", **rest}:
-            return _hours(rest)
+            return _hours({str(name): part for name, part in rest.items()})
         case {"status": status}:
             return _WORDS.get(str(status), str(status))
         case str():
@@ -128,7 +128,7 @@ def _hours(hours: dict[str, Any]) -> str:
         for day in hours.get("weekly_operating_hours", [])
     ]
     holidays = hours.get("holiday_schedule") or []
-    special = f"; {len(holidays)} special days" if holidays else ""
+    special = f"; {len(holidays)} special day{'s' if len(holidays) > 1 else ''}" if holidays else ""
     return f"{hours.get('timezone_id', '')}: {', '.join(days) or 'always closed'}{special}"
 
 

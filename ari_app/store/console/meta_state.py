@@ -13,8 +13,8 @@ from ari_app.store.database import Database, StoreError
 _FIND = """
 SELECT w.calling AS wanted, s.observed, s.observed_at, s.applied_at, s.drift, s.error_code, s.error_text, s.error_at,
        s.retry_at, s.button_hidden_at, s.reconcile_wanted_at, s.notices,
-       (SELECT coalesce(jsonb_agg(jsonb_build_object('type', r.type, 'reason', r.reason, 'expires_at', r.expires_at)), '[]')
-          FROM whatsapp.restrictions r WHERE r.phone_number_id = n.phone_number_id) AS restrictions
+       (SELECT coalesce(jsonb_agg(to_jsonb(r) - 'phone_number_id'), '[]') FROM whatsapp.restrictions r
+         WHERE r.phone_number_id = n.phone_number_id) AS restrictions
   FROM whatsapp.numbers n
   LEFT JOIN whatsapp.wanted_settings w USING (phone_number_id)
   LEFT JOIN whatsapp.number_settings s USING (phone_number_id)
