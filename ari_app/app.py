@@ -11,9 +11,14 @@ from ari_app.ari import AriClient, AriError, Channel, Subscription
 from ari_app.ari.events import Reconnected, StasisStart
 from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
 from ari_app.config import Config
+from ari_app.flows.call_back import CallBack
+from ari_app.flows.calling_out import OUTBOUND, CallingOut
 from ari_app.flows.cleanup import cleaning_up
+from ari_app.flows.clearance import Clearance
+from ari_app.flows.consent import Consent
 from ari_app.flows.entrance import read_call
 from ari_app.flows.exchange import Exchange
+from ari_app.flows.facts import Facts
 from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
 from ari_app.flows.guard import Guard
 from ari_app.flows.inbound import serve
@@ -22,12 +27,15 @@ from ari_app.flows.legs import CallerLeg
 from ari_app.flows.message_mail import Mailer
 from ari_app.flows.message_post import MessagePost
 from ari_app.flows.nodes import Node
+from ari_app.flows.outgoing import Switchroom
 from ari_app.flows.recording_keeper import RecordingKeeper
 from ari_app.flows.recording_keys import RecordingKeys
 from ari_app.flows.target_health import TargetHealth
 from ari_app.flows.visit import Services, Visit, bridge_prefix
 from ari_app.store.admissions import AdmissionStore
 from ari_app.store.agents import AgentStore
+from ari_app.store.billing import BillingStore
+from ari_app.store.call_requests import CallRequestStore
 from ari_app.store.calls import CallStore
 from ari_app.store.database import Database
 from ari_app.store.feature_codes import FeatureCodeStore
@@ -36,8 +44,11 @@ from ari_app.store.groups import GroupStore
 from ari_app.store.letters import LetterStore
 from ari_app.store.menus import MenuStore
 from ari_app.store.nodes import NodeStore
+from ari_app.store.outgoing import OutgoingStore
+from ari_app.store.permissions import PermissionStore
 from ari_app.store.prompts import PromptStore
 from ari_app.store.queue import QueueStore
+from ari_app.store.record_upkeep import RecordUpkeep
 from ari_app.store.recordings import RecordingStore
 from ari_app.store.routes import RouteStore
 from ari_app.store.schedules import ScheduleStore
@@ -95,9 +106,17 @@ class Application:
             admissions=AdmissionStore(self._database),
             post=self._post,
         )
+        self._facts = Facts(self._database)
+        self._outgoing = CallingOut(self._services, self._switchroom(config))
+        self._call_back = CallBack(self._outgoing, CallRequestStore(self._database))
         self._calls: dict[UUID, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: OrderedDict[str, None] = OrderedDict()
+
+    def _switchroom(self, config: Config) -> Switchroom:
+        store, billing = OutgoingStore(self._database), BillingStore(self._database)
+        consent = Consent(PermissionStore(self._database), self._facts, config.app.calling_out)
+        return Switchroom(store, billing, Clearance(store, billing, config.app), consent, self._facts)
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Serve calls until cancelled, then end those that are left; `ready` is called when calls can come.
@@ -132,7 +151,11 @@ class Application:
                 group.create_task(self._recordings.run(), name="recordings")
                 group.create_task(self._node.run(), name="node")
                 group.create_task(self._post.run(), name="messages")
+                group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
+                group.create_task(self._facts.run(), name="facts")
+                group.create_task(self._outgoing.settle(), name="settlement")
+                group.create_task(self._call_back.run(), name="call-requests")
                 await self._listen(events, group)
         except* AriError as failures:
             failure = failures.exceptions[0]
@@ -167,7 +190,8 @@ class Application:
             await self._hang_up([channel], SWITCH_CONGESTION)
         else:
             self._remember(channel.id)
-            task = group.create_task(self._serve(start, channel), name=f"call-{channel.id}")
+            serve = self._outgoing.dialled if start.args[:1] == [OUTBOUND] else self._serve
+            task = group.create_task(serve(start, channel), name=f"call-{channel.id}")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -224,7 +248,7 @@ class Application:
                 logger.warning("channel %s cannot be hung up: %s", channel.id, error)
 
     def _is_ours(self, channel_id: str) -> bool:
-        return any(call.owns(channel_id) for call in self._calls.values())
+        return self._outgoing.owns(channel_id) or any(call.owns(channel_id) for call in self._calls.values())
 
     def _remember(self, channel_id: str) -> None:
         self._served[channel_id] = None

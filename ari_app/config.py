@@ -71,6 +71,8 @@ class CallingOutConfig(_Section):
     "ISO 3166 countries whose business numbers may not call; None: as shipped."
     prompts: dict[Rule, tuple[Spoken, ...]] = {}
     "What agents hear instead of the sounds that come with the program, by the code of the refusal."
+    failed_prompts: tuple[Spoken, ...] = ("sound:im-sorry", "sound:please-try-call-later")
+    "What agents hear when WhatsApp does not take the call, or breaks it off before the user answers."
     balance: BalanceConfig | None = None
     "Ask there instead of the balance in PostgreSQL."
 

@@ -46,25 +46,33 @@ CREATE TABLE reports.records (
     voicemail_id      uuid,
     voicemail_file    text,
     voicemail_seconds double precision,
-    payload           text
+    payload           text,
+    fee_seconds       integer,
+    cost              numeric(18, 6),
+    currency          text
 );
 COMMENT ON TABLE reports.records IS 'What reports.call_records is made of. Kept by reports.refresh; query the view';
 
--- What is filtered by, then the time: a page of a filtered list is read in its order and no further.
+-- Lists are read in their order from the first index. The others serve filters that few calls pass, where reading on in
+-- that order until a page is full would take long.
 CREATE INDEX ON reports.records (started_at, linkedid);
-CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
-CREATE INDEX ON reports.records (group_name, started_at, linkedid) WHERE group_name IS NOT NULL;
-CREATE INDEX ON reports.records (business_number, started_at, linkedid);
-CREATE INDEX ON reports.records (status, started_at, linkedid);
 CREATE INDEX ON reports.records (wait_seconds, linkedid);
 CREATE INDEX ON reports.records (talk_seconds, linkedid);
+CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
 CREATE INDEX ON reports.records USING gin (groups);
+CREATE INDEX ON reports.records (status, started_at, linkedid);
+CREATE INDEX ON reports.records (direction, channel_type, started_at, linkedid);
+CREATE INDEX ON reports.records (business_number, channel_type, started_at, linkedid);
 CREATE INDEX ON reports.records (user_number COLLATE "C", started_at);
 CREATE INDEX ON reports.records (lower(user_name) COLLATE "C", started_at) WHERE user_name IS NOT NULL;
 CREATE INDEX ON reports.records (meta_call_id) WHERE meta_call_id IS NOT NULL;
 CREATE INDEX ON reports.records (call_id) WHERE call_id IS NOT NULL;
 CREATE INDEX ON reports.records (((started_at AT TIME ZONE 'UTC')::date));
-CREATE INDEX ON reports.records ((date_trunc('hour', started_at AT TIME ZONE 'UTC')));
+CREATE INDEX ON reports.records (date_bin('1 hour', started_at, '2000-01-01 00:00Z'));
+
+-- Which values come together: a WhatsApp number has no voice calls, and such a filter must not be taken for a common one.
+CREATE STATISTICS reports.records_together (mcv) ON channel_type, direction, status, business_number FROM reports.records;
+ALTER STATISTICS reports.records_together SET STATISTICS 1000;
 
 -- No key: whoever inserts here waits for nobody.
 CREATE TABLE reports.dirty (
@@ -78,6 +86,7 @@ COMMENT ON COLUMN reports.dirty.due IS 'Not to be made before: what belongs to t
 
 CREATE INDEX ON pbx.calls (whatsapp_call_id) WHERE whatsapp_call_id IS NOT NULL;
 CREATE INDEX ON pbx.offers (started_at);
+CREATE INDEX ON pbx.offers (((started_at AT TIME ZONE 'UTC')::date));
 CREATE INDEX ON pbx.voicemails (call_id);
 
 ALTER TABLE pbx.calls ADD COLUMN hold_seconds integer CHECK (hold_seconds >= 0);
@@ -157,8 +166,8 @@ BEGIN
                       SELECT * FROM whatsapp.calls c WHERE c.linkedid = key.linkedid
                       UNION ALL
                       SELECT * FROM whatsapp.calls c
-                       WHERE c.linkedid IS NULL
-                         AND c.id = CASE WHEN key.linkedid ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN key.linkedid::uuid END
+                       WHERE c.id = CASE WHEN key.linkedid ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN key.linkedid::uuid END
+                         AND coalesce(c.linkedid, '') = '' -- in words that no index on linkedid serves: many may be null
                      ) found
                ORDER BY found.meta_call_id IS DISTINCT FROM (asterisk.first).whatsapp_call_id,
                         found.state = 'ended', found.accepted_at, found.received_at
@@ -238,8 +247,8 @@ BEGIN
                WHEN (t.p).status IS NOT NULL THEN (t.p).status
                WHEN t.direction = 'outbound' THEN CASE
                    WHEN t.answered_at IS NOT NULL THEN 'Answered'
-                   WHEN (t.w).hangup_cause = 17 THEN 'Declined'
-                   WHEN (t.w).hangup_cause IN (18, 19) THEN 'No Answer'
+                   WHEN (t.w).ended_by = 'user' AND (t.w).hangup_cause = 17 THEN 'Declined'
+                   WHEN (t.w).ended_by = 'user' AND (t.w).hangup_cause IN (18, 19) THEN 'No Answer'
                    WHEN (t.w).ended_by = 'pbx' THEN 'Cancelled'
                    ELSE 'Failed'
                END
@@ -272,7 +281,8 @@ BEGIN
            (t.first).disposition,
            recording.id, recording.file, recording.seconds::double precision,
            voicemail.id, voicemail.file, voicemail.seconds::double precision,
-           (t.w).payload
+           (t.w).payload,
+           charge.fee_seconds, charge.price, charge.currency
       FROM told t
       CROSS JOIN LATERAL (
           SELECT coalesce((t.p).agent_id, a.id) AS agent_id, CASE WHEN coalesce((t.p).agent_id, a.id) IS NULL THEN a.endpoint END AS endpoint
@@ -306,6 +316,7 @@ BEGIN
                                UNION ALL
                                SELECT g, 1000 + n FROM unnest(o.groups) WITH ORDINALITY s (g, n)) s
                         GROUP BY g ORDER BY min(n)) AS groups
+          OFFSET 0 -- once, not for each use
       ) way
       LEFT JOIN LATERAL (
           SELECT r.id, r.file, r.seconds FROM pbx.recordings r
@@ -315,7 +326,8 @@ BEGIN
       LEFT JOIN LATERAL (
           SELECT v.id, v.file, v.seconds FROM pbx.voicemails v
            WHERE v.call_id = (t.p).id ORDER BY v.created_at DESC LIMIT 1
-      ) voicemail ON true;
+      ) voicemail ON true
+      LEFT JOIN pbx.charges charge ON charge.call_id = (t.p).id AND charge.settled_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION reports.compute IS 'The records of these calls as they are now';
 
@@ -324,7 +336,13 @@ COMMENT ON FUNCTION reports.compute IS 'The records of these calls as they are n
 CREATE FUNCTION reports.mark_cdrs() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO reports.dirty (linkedid) SELECT DISTINCT linkedid FROM changed WHERE linkedid <> '';
+    INSERT INTO reports.dirty (linkedid)
+    SELECT c.linkedid FROM changed c WHERE c.linkedid <> ''
+     UNION
+    -- Where Asterisk gave the CDR another linkedid meanwhile, the call had a record without it.
+    SELECT coalesce(w.linkedid, w.id::text) FROM changed c JOIN whatsapp.calls w ON w.meta_call_id = c.whatsapp_call_id
+     UNION
+    SELECT p.linkedid FROM changed c JOIN pbx.calls p ON p.whatsapp_call_id = c.whatsapp_call_id;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING 'a call detail record is kept, but its call is not marked for reports: %', SQLERRM;
@@ -347,7 +365,8 @@ BEGIN ATOMIC
      UNION
     SELECT c.linkedid FROM cdr.cdr c WHERE c.whatsapp_call_id = mark_call.meta_call_id AND c.linkedid <> '';
 END;
-CREATE FUNCTION reports.mark_whatsapp_call() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION reports.mark_whatsapp_call() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
         PERFORM reports.mark_call(coalesce(OLD.linkedid, OLD.id::text), OLD.meta_call_id);
@@ -364,7 +383,8 @@ CREATE TRIGGER mark_new AFTER INSERT OR DELETE ON whatsapp.calls FOR EACH ROW EX
 CREATE TRIGGER mark_changed AFTER UPDATE ON whatsapp.calls FOR EACH ROW
     WHEN (OLD.state = 'ended' OR NEW.state = 'ended') EXECUTE FUNCTION reports.mark_whatsapp_call();
 
-CREATE FUNCTION reports.mark_pbx_call() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION reports.mark_pbx_call() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         PERFORM reports.mark_call(OLD.linkedid, OLD.whatsapp_call_id);
@@ -377,7 +397,7 @@ CREATE TRIGGER mark_new AFTER INSERT OR DELETE ON pbx.calls FOR EACH ROW EXECUTE
 CREATE TRIGGER mark_changed AFTER UPDATE ON pbx.calls FOR EACH ROW
     WHEN (OLD.state = 'ended' OR NEW.state = 'ended') EXECUTE FUNCTION reports.mark_pbx_call();
 
--- Offers, recordings, messages: what is written of a call after its end.
+-- Offers, recordings, messages, charges: what is written of a call after its end.
 CREATE FUNCTION reports.mark_parts() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -389,7 +409,7 @@ DO $$
 DECLARE
     part regclass;
 BEGIN
-    FOREACH part IN ARRAY ARRAY['pbx.offers', 'pbx.recordings', 'pbx.voicemails']::regclass[] LOOP
+    FOREACH part IN ARRAY ARRAY['pbx.offers', 'pbx.recordings', 'pbx.voicemails', 'pbx.charges']::regclass[] LOOP
         EXECUTE format('CREATE TRIGGER mark_new AFTER INSERT ON %s REFERENCING NEW TABLE AS changed '
                        'FOR EACH STATEMENT EXECUTE FUNCTION reports.mark_parts()', part);
         EXECUTE format('CREATE TRIGGER mark_changed AFTER UPDATE ON %s REFERENCING NEW TABLE AS changed '
@@ -494,6 +514,9 @@ SELECT r.linkedid,
        r.voicemail_file,
        r.voicemail_seconds,
        r.payload,
+       r.fee_seconds,
+       r.cost,
+       r.currency,
        r.call_id,
        r.agent_id,
        r.recording_id,
@@ -543,7 +566,293 @@ COMMENT ON COLUMN reports.call_records.disposition IS 'Asterisk''s own word in t
 COMMENT ON COLUMN reports.call_records.voicemail_file IS 'Message that the caller left; null if none';
 COMMENT ON COLUMN reports.call_records.voicemail_seconds IS 'Its length, s';
 COMMENT ON COLUMN reports.call_records.payload IS 'Payload of the call button or link by which the user called; not to be trusted';
+COMMENT ON COLUMN reports.call_records.fee_seconds IS 'Outbound: answered time that is charged, in started pulses, s; null where nothing is charged';
+COMMENT ON COLUMN reports.call_records.cost IS 'Outbound: what the call cost; null where calls cost nothing here, and until it is settled';
+COMMENT ON COLUMN reports.call_records.currency IS 'Of cost, ISO 4217';
 COMMENT ON COLUMN reports.call_records.call_id IS 'Id of the call in the application''s (else the bridge''s) log and tables; null for calls that neither had';
 COMMENT ON COLUMN reports.call_records.agent_id IS 'Id of the agent; null where agent is an endpoint or nobody';
 COMMENT ON COLUMN reports.call_records.recording_id IS 'Id of the recording';
 COMMENT ON COLUMN reports.call_records.voicemail_id IS 'Id of the message';
+
+CREATE VIEW reports.offers AS
+SELECT o.started_at,
+       a.name AS agent,
+       o.group_name,
+       o.outcome,
+       reports.seconds_between(o.started_at, o.ended_at) AS ring_seconds,
+       o.reason,
+       o.cause,
+       reports.cause_text(o.cause) AS cause_text,
+       o.ended_at,
+       c.channel_type,
+       c.direction,
+       c.caller_number AS user_number,
+       c.number AS business_number,
+       c.status AS call_status,
+       c.linkedid,
+       o.agent_id,
+       o.id AS offer_id
+  FROM pbx.offers o
+  JOIN pbx.calls c ON c.id = o.call_id
+  JOIN pbx.agents a ON a.id = o.agent_id;
+COMMENT ON VIEW reports.offers IS 'Each time an agent''s phone rang for a call, also of calls in progress';
+COMMENT ON COLUMN reports.offers.started_at IS 'When the phone began to ring';
+COMMENT ON COLUMN reports.offers.agent IS 'Whose phone';
+COMMENT ON COLUMN reports.offers.group_name IS 'For which group; null when the agent was dialled directly';
+COMMENT ON COLUMN reports.offers.outcome IS 'answered, rejected, missed, cancelled (the call ended first) or failed (unreachable); null while it rings';
+COMMENT ON COLUMN reports.offers.ring_seconds IS 'How long it rang, s; null while it rings';
+COMMENT ON COLUMN reports.offers.reason IS 'The outcome in words';
+COMMENT ON COLUMN reports.offers.cause IS 'Cause of the agent''s channel where it was not answered, ITU-T Q.850';
+COMMENT ON COLUMN reports.offers.cause_text IS 'The same in words';
+COMMENT ON COLUMN reports.offers.ended_at IS 'When it stopped ringing; null while it rings';
+COMMENT ON COLUMN reports.offers.channel_type IS 'WhatsApp Call or Voice';
+COMMENT ON COLUMN reports.offers.direction IS 'Of the call';
+COMMENT ON COLUMN reports.offers.user_number IS 'Who called';
+COMMENT ON COLUMN reports.offers.business_number IS 'The number that was called';
+COMMENT ON COLUMN reports.offers.call_status IS 'How the call ended in the end; null while it goes on';
+COMMENT ON COLUMN reports.offers.linkedid IS 'The call: key of reports.call_records';
+COMMENT ON COLUMN reports.offers.agent_id IS 'Id of the agent';
+COMMENT ON COLUMN reports.offers.offer_id IS 'Key';
+
+-- The figures of days and hours are functions of a time zone, and views of them in UTC. A view's filter on day or hour
+-- reaches the indexes because PostgreSQL merges such a function (one SELECT, stable, without SET) into the query.
+
+CREATE FUNCTION reports.agent_day(from_day date, to_day date, zone text DEFAULT 'UTC')
+RETURNS TABLE (day date, agent text, offers bigint, answered bigint, rejected bigint, missed bigint, failed bigint,
+               ring_seconds numeric, calls_taken bigint, calls_made bigint, calls_made_answered bigint, talk_seconds numeric,
+               hold_seconds numeric, average_talk_seconds numeric, first_call_at timestamptz, last_call_at timestamptz, agent_id uuid)
+LANGUAGE sql STABLE AS $$
+    SELECT (f.at AT TIME ZONE zone)::date, f.agent, count(f.outcome), count(*) FILTER (WHERE f.outcome = 'answered'),
+           count(*) FILTER (WHERE f.outcome = 'rejected'), count(*) FILTER (WHERE f.outcome = 'missed'),
+           count(*) FILTER (WHERE f.outcome = 'failed'), coalesce(sum(f.ring_seconds), 0),
+           count(*) FILTER (WHERE f.direction <> 'outbound' AND f.talked), count(*) FILTER (WHERE f.direction = 'outbound'),
+           count(*) FILTER (WHERE f.direction = 'outbound' AND f.talked), coalesce(sum(f.talk_seconds), 0),
+           coalesce(sum(f.hold_seconds), 0), round(avg(f.talk_seconds) FILTER (WHERE f.talked), 1),
+           min(f.at) FILTER (WHERE f.direction IS NOT NULL), max(f.at) FILTER (WHERE f.direction IS NOT NULL), f.agent_id
+      FROM (SELECT r.started_at AS at, r.agent_id, r.agent, NULL AS outcome, NULL AS ring_seconds, r.direction,
+                   r.answered_at IS NOT NULL AS talked, r.talk_seconds, r.hold_seconds
+              FROM reports.call_records r
+             WHERE r.agent_id IS NOT NULL
+             UNION ALL
+            SELECT o.started_at, o.agent_id, o.agent, o.outcome, o.ring_seconds, NULL, NULL, NULL, NULL
+              FROM reports.offers o) f
+     WHERE f.at >= from_day::timestamp AT TIME ZONE zone AND f.at < (to_day + 1)::timestamp AT TIME ZONE zone
+     GROUP BY 1, f.agent_id, f.agent
+$$;
+COMMENT ON FUNCTION reports.agent_day IS 'What each agent did on these days (the last one included), days of a time zone such as Europe/Berlin';
+
+CREATE VIEW reports.agent_day AS SELECT * FROM reports.agent_day('-infinity', 'infinity', 'UTC');
+COMMENT ON VIEW reports.agent_day IS 'What each agent did on each day, UTC; the function of the same name takes days and a time zone';
+COMMENT ON COLUMN reports.agent_day.day IS 'On which the call or the ringing began';
+COMMENT ON COLUMN reports.agent_day.agent IS 'The agent''s name';
+COMMENT ON COLUMN reports.agent_day.offers IS 'How often the phone rang for callers who waited';
+COMMENT ON COLUMN reports.agent_day.answered IS 'Of these: answered';
+COMMENT ON COLUMN reports.agent_day.rejected IS 'Of these: rejected';
+COMMENT ON COLUMN reports.agent_day.missed IS 'Of these: rung in vain';
+COMMENT ON COLUMN reports.agent_day.failed IS 'Of these: the phone could not be reached. What is left was cancelled: the caller hung up first';
+COMMENT ON COLUMN reports.agent_day.ring_seconds IS 'How long the phone rang for them altogether, s';
+COMMENT ON COLUMN reports.agent_day.calls_taken IS 'Calls that the agent took, whichever way they came';
+COMMENT ON COLUMN reports.agent_day.calls_made IS 'Calls that the agent made to WhatsApp users';
+COMMENT ON COLUMN reports.agent_day.calls_made_answered IS 'Of these: the user answered';
+COMMENT ON COLUMN reports.agent_day.talk_seconds IS 'In all calls, holding included, s';
+COMMENT ON COLUMN reports.agent_day.hold_seconds IS 'Of this: holding, s';
+COMMENT ON COLUMN reports.agent_day.average_talk_seconds IS 'Per answered call, s; null without one';
+COMMENT ON COLUMN reports.agent_day.first_call_at IS 'Start of the first call; null without one';
+COMMENT ON COLUMN reports.agent_day.last_call_at IS 'Start of the last call; null without one';
+COMMENT ON COLUMN reports.agent_day.agent_id IS 'Id of the agent';
+
+CREATE VIEW reports.groups AS SELECT name AS group_name, service_level_seconds, wrap_up_seconds FROM pbx.groups;
+COMMENT ON VIEW reports.groups IS 'Groups of agents as they are set now, as far as reports need them';
+COMMENT ON COLUMN reports.groups.group_name IS 'Key';
+COMMENT ON COLUMN reports.groups.service_level_seconds IS 'A caller should have an agent within this time, s';
+COMMENT ON COLUMN reports.groups.wrap_up_seconds IS 'So long after a call the agent gets no next one, s';
+
+CREATE FUNCTION reports.group_hour(since timestamptz, until timestamptz, zone text DEFAULT 'UTC')
+RETURNS TABLE (hour timestamptz, group_name text, calls bigint, answered bigint, answered_in_time bigint, abandoned bigint,
+               abandoned_in_time bigint, voicemails bigint, missed bigint, passed_on bigint, service_level numeric,
+               average_wait_seconds numeric, longest_wait_seconds bigint, average_talk_seconds numeric,
+               average_handle_seconds numeric, service_level_seconds integer)
+LANGUAGE sql STABLE AS $$
+    SELECT c.hour, c.name, count(*),
+           count(*) FILTER (WHERE c.taken),
+           count(*) FILTER (WHERE c.taken AND c.in_time),
+           count(*) FILTER (WHERE c.stayed AND c.status = 'User Abandon'),
+           count(*) FILTER (WHERE c.stayed AND c.status = 'User Abandon' AND c.in_time),
+           count(*) FILTER (WHERE c.stayed AND c.status = 'Voicemail'),
+           count(*) FILTER (WHERE c.stayed AND c.status NOT IN ('Answered', 'User Abandon', 'Voicemail')),
+           count(*) FILTER (WHERE NOT c.stayed),
+           round(100.0 * count(*) FILTER (WHERE c.taken AND c.in_time) / nullif(count(*) FILTER (WHERE c.stayed), 0), 1),
+           round(avg(c.queue_seconds) FILTER (WHERE c.taken), 1),
+           max(c.queue_seconds) FILTER (WHERE c.stayed),
+           round(avg(c.talk_seconds) FILTER (WHERE c.taken), 1),
+           round(avg(c.talk_seconds + c.wrap_up_seconds) FILTER (WHERE c.taken), 1),
+           c.service_level_seconds
+      FROM (SELECT CASE zone
+                       WHEN 'UTC' THEN date_bin('1 hour', r.started_at, '2000-01-01 00:00Z')
+                       ELSE date_trunc('hour', r.started_at, zone)
+                   END AS hour,
+                   had.name, r.status, r.queue_seconds, r.talk_seconds, g.wrap_up_seconds, g.service_level_seconds,
+                   r.group_name = had.name AS stayed, r.group_name = had.name AND r.status = 'Answered' AS taken,
+                   r.queue_seconds <= g.service_level_seconds AS in_time
+              FROM reports.call_records r
+             CROSS JOIN LATERAL unnest(r.groups) had (name)
+              LEFT JOIN reports.groups g ON g.group_name = had.name
+             WHERE r.started_at >= since AND r.started_at < until) c
+     GROUP BY c.hour, c.name, c.service_level_seconds
+$$;
+COMMENT ON FUNCTION reports.group_hour IS 'How each group did in each hour between two moments, hours of a time zone such as Asia/Kolkata';
+
+CREATE VIEW reports.group_hour AS SELECT * FROM reports.group_hour('-infinity', 'infinity', 'UTC');
+COMMENT ON VIEW reports.group_hour IS 'How each group did in each hour, UTC; the function of the same name takes a range and a time zone';
+COMMENT ON COLUMN reports.group_hour.hour IS 'In which the call began: the start of the hour';
+COMMENT ON COLUMN reports.group_hour.group_name IS 'The group; a call that went through several counts in each';
+COMMENT ON COLUMN reports.group_hour.calls IS 'Calls that the group had';
+COMMENT ON COLUMN reports.group_hour.answered IS 'Of these: taken by an agent of this group';
+COMMENT ON COLUMN reports.group_hour.answered_in_time IS 'Of these: within the group''s service_level_seconds, counted from when the caller began to wait';
+COMMENT ON COLUMN reports.group_hour.abandoned IS 'Calls whose callers hung up while this group had them';
+COMMENT ON COLUMN reports.group_hour.abandoned_in_time IS 'Of these: within service_level_seconds';
+COMMENT ON COLUMN reports.group_hour.voicemails IS 'Calls that ended with a message, this group having been the last to have them';
+COMMENT ON COLUMN reports.group_hour.missed IS 'Calls that ended otherwise without an agent, this group having been the last to have them';
+COMMENT ON COLUMN reports.group_hour.passed_on IS 'Calls that went on to another group';
+COMMENT ON COLUMN reports.group_hour.service_level IS 'answered_in_time in per cent of calls without passed_on; null when there are none';
+COMMENT ON COLUMN reports.group_hour.average_wait_seconds IS 'Of answered calls, from when the caller began to wait, s';
+COMMENT ON COLUMN reports.group_hour.longest_wait_seconds IS 'Of all calls but those passed on, s';
+COMMENT ON COLUMN reports.group_hour.average_talk_seconds IS 'Of answered calls, holding included, s';
+COMMENT ON COLUMN reports.group_hour.average_handle_seconds IS 'Talk, and the group''s wrap-up time as it is set now, s';
+COMMENT ON COLUMN reports.group_hour.service_level_seconds IS 'The group''s setting as it is now, s; null for a group that is no more';
+
+-- What does not fit together among Meta, Asterisk and the application, and why.
+CREATE VIEW reports.reconciliation AS
+SELECT w.received_at AS at,
+       'Meta call without CDR' AS kind,
+       w.linkedid, w.meta_call_id, w.id AS call_id,
+       NULL::bigint AS seconds_here, w.meta_duration AS seconds_at_meta,
+       CASE
+           WHEN w.linkedid IS NULL THEN 'it never went into Asterisk: ' || coalesce(w.reason, 'the bridge does not say why')
+           WHEN EXISTS (SELECT FROM pbx.calls p WHERE p.linkedid = w.linkedid OR p.whatsapp_call_id = w.meta_call_id)
+               THEN 'Asterisk had the call, but its CDR did not come: look for cdr_pgsql in Asterisk''s log at that time, '
+                    'and for unanswered = yes in cdr.conf'
+           ELSE 'it was on its way into Asterisk, and no CDR came: Asterisk was restarted, or cdr_pgsql had no connection; '
+                'the bridge says: ' || coalesce(w.reason, 'nothing')
+       END AS why
+  FROM whatsapp.calls w
+ WHERE w.state = 'ended' AND w.ended_at < now() - reports.grace()
+   AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.linkedid = w.linkedid)
+   AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.whatsapp_call_id = w.meta_call_id)
+UNION ALL
+SELECT c.calldate, 'CDR without Meta call', c.linkedid, c.whatsapp_call_id, NULL, c.billsec, NULL,
+       CASE
+           WHEN EXISTS (SELECT FROM whatsapp.webhook_events e WHERE e.meta_call_id = c.whatsapp_call_id)
+               THEN 'Meta told of the call, and the bridge has no row of it: whatsapp.calls was restored from a backup, or rows were deleted'
+           ELSE 'the bridge never heard of this call: the dialplan set CDR(whatsapp_call_id) by itself, '
+                'or a bridge with another database had the call'
+       END
+  FROM cdr.cdr c
+ WHERE c.whatsapp_call_id IS NOT NULL
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.meta_call_id = c.whatsapp_call_id)
+UNION ALL
+SELECT c.calldate, 'CDR of a WhatsApp call that Meta never had', c.linkedid, NULL, NULL, c.billsec, NULL,
+       'it was dialled in Asterisk and did not come to the bridge: the bridge was away, or the dialplan ended the call before'
+  FROM cdr.cdr c
+ WHERE c.channel_type = 'WhatsApp Call' AND c.whatsapp_call_id IS NULL AND c.uniqueid = c.linkedid
+   AND NOT EXISTS (SELECT FROM cdr.cdr o WHERE o.linkedid = c.linkedid AND o.whatsapp_call_id IS NOT NULL)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.linkedid = c.linkedid)
+   AND NOT EXISTS (SELECT FROM pbx.calls p WHERE p.linkedid = c.linkedid)
+UNION ALL
+SELECT p.received_at, 'application call without CDR', p.linkedid, p.whatsapp_call_id, p.id,
+       reports.seconds_between(p.connected_at, p.ended_at), NULL,
+       CASE p.channel_type
+           WHEN 'WhatsApp Call' THEN 'neither Asterisk nor the bridge has it: their tables were emptied, or Asterisk was restarted meanwhile'
+           ELSE 'Asterisk was restarted during the call, cdr_pgsql had no connection, or the dialplan switched the CDR off'
+       END || '; the application says: ' || coalesce(p.reason, 'nothing')
+  FROM pbx.calls p
+ WHERE p.state = 'ended' AND p.ended_at < now() - reports.grace()
+   AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.linkedid = p.linkedid)
+   AND NOT EXISTS (SELECT FROM cdr.cdr c WHERE c.whatsapp_call_id = p.whatsapp_call_id)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.linkedid = p.linkedid)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.meta_call_id = p.whatsapp_call_id)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.id = p.id)
+UNION ALL
+SELECT p.received_at, 'outbound call that Meta never had', p.linkedid, NULL, p.id, NULL, NULL,
+       'no rule refused it, and it did not come to the bridge; the application says: ' || coalesce(p.reason, 'nothing')
+  FROM pbx.calls p
+ WHERE p.state = 'ended' AND p.direction = 'outbound' AND p.channel_type = 'WhatsApp Call' AND p.refusal IS NULL
+   AND EXISTS (SELECT FROM cdr.cdr c WHERE c.linkedid = p.linkedid)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.linkedid = p.linkedid)
+   AND NOT EXISTS (SELECT FROM whatsapp.calls w WHERE w.id = p.id)
+UNION ALL
+SELECT w.received_at, 'lengths differ', w.linkedid, w.meta_call_id, w.id,
+       reports.seconds_between(w.accepted_at, w.ended_at), w.meta_duration,
+       CASE
+           WHEN w.accepted_at IS NULL THEN 'Meta bills a call that was not answered here: the reply to the accept got lost, or came after the end'
+           WHEN reports.seconds_between(w.accepted_at, w.ended_at) > w.meta_duration
+               THEN 'here it lasted longer: Meta''s terminate came late, or the bridge was restarted during the call'
+           ELSE 'at Meta it lasted longer: the terminate of the bridge came late or not at all (' || coalesce(w.reason, 'no reason told') || ')'
+       END
+  FROM whatsapp.calls w
+ WHERE w.state = 'ended' AND w.meta_duration IS NOT NULL
+   AND abs(coalesce(reports.seconds_between(w.accepted_at, w.ended_at), 0) - w.meta_duration) > 2
+UNION ALL
+SELECT w.received_at, 'open, though over', w.linkedid, w.meta_call_id, w.id, c.billsec, w.meta_duration,
+       'Asterisk has ended the call and the bridge has not: it is stopped, or PostgreSQL was away at the end; its next start ends it'
+  FROM whatsapp.calls w
+  JOIN cdr.cdr c ON c.whatsapp_call_id = w.meta_call_id AND c."end" < now() - interval '1 minute'
+ WHERE w.state <> 'ended'
+UNION ALL
+SELECT p.received_at, 'open, though over', p.linkedid, p.whatsapp_call_id, p.id, c.billsec, NULL,
+       'Asterisk has ended the call and the application has not: it is stopped, or PostgreSQL was away at the end; its next start ends it'
+  FROM pbx.calls p
+  JOIN cdr.cdr c ON c.linkedid = p.linkedid AND c."end" < now() - interval '1 minute'
+                AND CASE WHEN p.whatsapp_call_id IS NULL THEN c.uniqueid = c.linkedid ELSE c.whatsapp_call_id = p.whatsapp_call_id END
+ WHERE p.state <> 'ended'
+UNION ALL
+SELECT c.calldate, 'CDR without linkedid', NULL, c.whatsapp_call_id, NULL, c.billsec, NULL,
+       'no record can be made of it (uniqueid ' || c.uniqueid || '): it was loaded from a table without that column; '
+       'UPDATE cdr.cdr SET linkedid = uniqueid WHERE linkedid = '''''
+  FROM cdr.cdr c
+ WHERE c.linkedid = '';
+COMMENT ON VIEW reports.reconciliation IS 'Calls of which Meta, Asterisk and application do not say the same. Ask for a range of "at" where there are many calls';
+COMMENT ON COLUMN reports.reconciliation.at IS 'When the call began';
+COMMENT ON COLUMN reports.reconciliation.kind IS 'What does not fit';
+COMMENT ON COLUMN reports.reconciliation.linkedid IS 'The call in Asterisk; null where it never got there';
+COMMENT ON COLUMN reports.reconciliation.meta_call_id IS 'The call at Meta';
+COMMENT ON COLUMN reports.reconciliation.call_id IS 'The call in the logs of bridge or application';
+COMMENT ON COLUMN reports.reconciliation.seconds_here IS 'How long it lasted by our clock, from answer to end, s';
+COMMENT ON COLUMN reports.reconciliation.seconds_at_meta IS 'How long by Meta''s, s';
+COMMENT ON COLUMN reports.reconciliation.why IS 'The cause as far as it can be told, and where to look';
+
+COMMENT ON COLUMN reports.invitations.id IS 'Key';
+COMMENT ON COLUMN reports.invitations.business_number IS 'The number that asked';
+COMMENT ON COLUMN reports.invitations.business_name IS 'Its name';
+COMMENT ON COLUMN reports.invitations.user_number IS 'Who was asked: digits, or Meta''s id of a user who hides the number';
+COMMENT ON COLUMN reports.invitations.status IS 'Invited, Accepted, Declined, Expired, Revoked or Failed';
+COMMENT ON COLUMN reports.invitations.permanent IS 'Accepted for good; null until accepted';
+COMMENT ON COLUMN reports.invitations.granted_until IS 'End of a permission for a time';
+COMMENT ON COLUMN reports.invitations.requested_by IS 'Who had the user asked';
+COMMENT ON COLUMN reports.invitations.agent IS 'For whom it was asked';
+COMMENT ON COLUMN reports.invitations.invited_at IS 'When it was wanted';
+COMMENT ON COLUMN reports.invitations.sent_at IS 'When Meta took the message; null if it did not';
+COMMENT ON COLUMN reports.invitations.answered_at IS 'When the user answered';
+COMMENT ON COLUMN reports.invitations.meta_error_code IS 'Meta''s error code where it could not be sent';
+COMMENT ON COLUMN reports.invitations.reason IS 'Why it could not be sent, in words';
+
+CREATE FUNCTION reports.spreadsheet(told text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN told ~ '^[[:space:]]*[=+@-]' AND told !~ '^[+-]?[0-9]+$' THEN '''' || told ELSE told END;
+COMMENT ON FUNCTION reports.spreadsheet IS 'A text that no spreadsheet takes for a formula';
+
+CREATE FUNCTION reports.grant_to(reader name) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    seen text;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA reports, cdr TO %I', reader);
+    EXECUTE format('GRANT SELECT ON cdr.cdr TO %I', reader);
+    FOR seen IN SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'reports'::regnamespace AND c.relkind = 'v' LOOP
+        EXECUTE format('GRANT SELECT ON %s TO %I', seen, reader);
+    END LOOP;
+    FOR seen IN SELECT p.oid::regprocedure FROM pg_proc p
+                 WHERE p.pronamespace = 'reports'::regnamespace AND p.provolatile <> 'v' LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', seen, reader);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION reports.grant_to IS 'Let a role read every view of this schema, and cdr.cdr, and nothing else. To be done again after an upgrade';
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA reports FROM PUBLIC;

@@ -60,12 +60,35 @@ class BridgeConfig(_Section):
         return int(self.listen.rpartition(":")[2])
 
 
-class MetaConfig(_Section):
+class WordingConfig(_Section):
+    """How a number asks users for permission to call them."""
+
+    permission_text: str | None = Field(None, min_length=1, max_length=1024)
+    "Text of the request inside the service window; none: WhatsApp's own words only."
+    permission_template: str | None = Field(None, pattern=r"^[a-z0-9_]{1,512}$")
+    "Name of the approved template, without variables, for users who have not written or called within 24 h."
+    permission_language: str = Field("en", pattern=r"^[a-z]{2,3}(_[A-Z]{2})?$")
+    "The template's language code."
+
+
+class MetaConfig(WordingConfig):
     graph_url: str = Field("https://graph.facebook.com", pattern=r"^https?://")
     api_version: str = Field("v23.0", pattern=r"^v[0-9]+\.[0-9]+$")
     access_token: SecretStr
     app_secret: SecretStr
     verify_token: SecretStr
+    settings_seconds: int = Field(600, ge=5, le=86400)
+    "How often Meta is asked whether somebody has changed a number's settings elsewhere, s."
+    numbers: dict[str, WordingConfig] = Field(default_factory=dict)
+    "By phone_number_id, what differs from the above: [meta.numbers.106540352242922]"
+
+    def wording(self, phone_number_id: str) -> WordingConfig:
+        """How this number asks."""
+        own = self.numbers.get(phone_number_id)
+        if own is None:
+            return self
+        fields = WordingConfig.model_fields
+        return WordingConfig(**{name: getattr(own if name in own.model_fields_set else self, name) for name in fields})
 
     @model_validator(mode="after")
     def _no_empty_secret(self) -> Self:

@@ -10,8 +10,9 @@ from ari_app.ari import AriClient, AriError
 from whatsapp_bridge.calls.call import Services
 from whatsapp_bridge.config import Config, default_media_address
 from whatsapp_bridge.meta.graph import GraphClient, GraphError
-from whatsapp_bridge.meta.payloads import Event
+from whatsapp_bridge.meta.payloads import CallEvent, Event
 from whatsapp_bridge.meta.webhook import MAX_BODY, WebhookReceiver
+from whatsapp_bridge.numbers import Numbers
 from whatsapp_bridge.rtc.relay import MediaClock
 from whatsapp_bridge.store import Ending, Store
 from whatsapp_bridge.switchboard import Switchboard
@@ -26,6 +27,7 @@ class BridgeService:
         self.config = config
         self._services: Services | None = None
         self._switchboard: Switchboard | None = None
+        self._numbers: Numbers | None = None
 
     async def run(self, stop: asyncio.Event, ready: asyncio.Event) -> None:
         """Serve until `stop`. Raises when PostgreSQL or Asterisk cannot be reached at the start."""
@@ -50,8 +52,10 @@ class BridgeService:
             group = await stack.enter_async_context(asyncio.TaskGroup())
             watcher = group.create_task(self._watch_ari(ari, stop))
             stack.callback(watcher.cancel)
+            self._numbers = Numbers(config, store, graph)
+            stack.callback(group.create_task(self._numbers.run(), name="numbers").cancel)
             self._switchboard = Switchboard(self._services, group)
-            await self._serve_webhooks(stack, store)
+            await self._serve_webhooks(stack, store, self._numbers)
             ready.set()
             await stop.wait()
             await self._switchboard.end_all()
@@ -59,15 +63,20 @@ class BridgeService:
     def handle(self, event: Event) -> None:
         """Take an event that is stored and new."""
         assert self._switchboard is not None
-        self._switchboard.handle(event)
+        assert self._numbers is not None
+        if isinstance(event, CallEvent):
+            self._switchboard.handle(event)
+        else:
+            self._numbers.handle(event)
 
-    async def _serve_webhooks(self, stack: contextlib.AsyncExitStack, store: Store) -> None:
+    async def _serve_webhooks(self, stack: contextlib.AsyncExitStack, store: Store, numbers: Numbers) -> None:
         assert self._switchboard is not None
         receiver = WebhookReceiver(
             app_secret=self.config.meta.app_secret.get_secret_value(),
             verify_token=self.config.meta.verify_token.get_secret_value(),
             is_ours=store.is_ours,
-            store=store.add_event,
+            find_id=store.find_id,
+            store=numbers.add_event,
             handle=self.handle,
         )
         app = web.Application(client_max_size=MAX_BODY)

@@ -65,6 +65,11 @@ class Store:
             await self._pool.close()
             self._pool = None
 
+    @property
+    def pool(self) -> "asyncpg.Pool[Any]":
+        """The connections, for the stores of other subjects."""
+        return self._db
+
     async def number(self, phone_number_id: str) -> Number | None:
         row = await self._db.fetchrow(
             "SELECT phone_number_id, display_number, name FROM whatsapp.numbers WHERE phone_number_id = $1",
@@ -79,6 +84,16 @@ class Store:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise StoreUnavailable(str(error)) from error
 
+    async def find_id(self, display_number: str) -> str | None:
+        """The phone number id of one of our numbers, which Meta named by its digits. Raises StoreUnavailable."""
+        try:
+            found: str | None = await self._db.fetchval(
+                "SELECT phone_number_id FROM whatsapp.numbers WHERE display_number = $1", display_number
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise StoreUnavailable(str(error)) from error
+        return found
+
     async def add_event(self, received: ReceivedEvent) -> bool:
         """Store an event unless it is there already, and tell which. Raises StoreUnavailable."""
         try:
@@ -87,7 +102,7 @@ class Store:
                    VALUES ($1, $2, $3, $4) ON CONFLICT (key) DO NOTHING RETURNING true""",
                 hashlib.sha256(received.key.encode()).hexdigest(),
                 received.kind,
-                received.event.call_id,
+                received.call_id,
                 json.dumps(received.body),
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:

@@ -166,18 +166,16 @@ class Switchboard:
 
     async def _dial(self, leg: DialledLeg, wanted: Wanted) -> None:
         call = OutboundCall(self._services, self, leg, wanted)
+        # A second call with the id of a running one is not in the way of the first: it finds the id taken.
         key = str(call.id)
-        if key in self._dialled:
-            logger.warning("call %s is dialled twice; the second is refused", key)
-            await leg.socket.close()
-            return
-        self._dialled[key] = call
+        self._dialled.setdefault(key, call)
         if self.stopping:
             call.end(Ending("system", "the bridge is stopping"))
         try:
             await call.run()
         finally:
-            del self._dialled[key]
+            if self._dialled.get(key) is call:
+                del self._dialled[key]
             for call_id in [meta_id for meta_id, other in self.calls.items() if other is call]:
                 del self.calls[call_id]
                 self._remember(call_id)

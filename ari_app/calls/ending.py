@@ -17,6 +17,9 @@ class Status(StrEnum):
     VOICEMAIL = "Voicemail"
     REJECTED = "Rejected"
     FAILED = "Failed"
+    DECLINED = "Declined"
+    NO_ANSWER = "No Answer"
+    CANCELLED = "Cancelled"
 
 
 class EndedBy(StrEnum):
@@ -41,9 +44,9 @@ class Ending:
         return replace(self, ended_by=EndedBy.USER)
 
 
-def talked(by: EndedBy, agent_name: str = "the agent") -> Ending:
+def talked(by: EndedBy, agent_name: str = "the agent", *, user: str = "the caller") -> Ending:
     """Caller and agent were connected, and one of them hung up (or `system` ended it)."""
-    who = {EndedBy.USER: "the caller", EndedBy.AGENT: agent_name, EndedBy.SYSTEM: "the system"}[by]
+    who = {EndedBy.USER: user, EndedBy.AGENT: agent_name, EndedBy.SYSTEM: "the system"}[by]
     return Ending(Status.ANSWERED, by, f"{who} hung up")
 
 
@@ -67,6 +70,27 @@ def no_route(number: str) -> Ending:
 def fault(reason: str, *, connected: bool) -> Ending:
     """Something on our side broke, or was stopped. A call that had been answered stays an answered one."""
     return Ending(Status.ANSWERED if connected else Status.FAILED, EndedBy.SYSTEM, reason)
+
+
+def refused(reason: str) -> Ending:
+    """An outbound call that did not go out."""
+    return Ending(Status.FAILED, EndedBy.SYSTEM, reason)
+
+
+def cancelled(moment: str) -> Ending:
+    """The agent hung up before the user answered; `moment` says when."""
+    return Ending(Status.CANCELLED, EndedBy.AGENT, f"the agent hung up {moment}")
+
+
+def not_taken(cause: int, words: str | None) -> Ending:
+    """The user did not take an outbound call: by the Q.850 cause of the leg, and what Meta or the bridge says."""
+    match cause:
+        case 17:
+            return Ending(Status.DECLINED, EndedBy.USER, words or "the user declined")
+        case 18 | 19:
+            return Ending(Status.NO_ANSWER, EndedBy.SYSTEM, words or "the user did not answer")
+        case _:
+            return Ending(Status.FAILED, EndedBy.SYSTEM, words or f"the user could not be called (cause {cause})")
 
 
 def of_one_who_talked(result: Ending) -> Ending:

@@ -35,6 +35,8 @@ class Route:
     voicemail_longest_seconds: int = 180
     voicemail_silence_seconds: int = 5
     voicemail_shortest_seconds: int = 2
+    permission_prompt: bool = False
+    "Agents see how long the caller may still be called."
 
     @property
     def first(self) -> Destination:

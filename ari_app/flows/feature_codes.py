@@ -1,4 +1,4 @@
-"""Codes that agents dial on their phones: log in, log out, pause, take calls again.
+"""Codes that agents dial on their phones: log in, log out, pause, take calls again; be called back or not.
 
 The dialplan (`extensions_whatsapp_agent.conf`) says `Stasis(asterisk-whatsapp,agent-code,<what>[,<digit>])`. Which
 agent it is, only the channel's endpoint says: a caller id can be set to anything.
@@ -27,6 +27,8 @@ CONFIRMED = {
     "logout": ("sound:agent-loggedoff",),
     "pause": ("sound:do-not-disturb", "sound:activated"),
     "resume": ("sound:do-not-disturb", "sound:de-activated"),
+    "call-back-on": ("sound:calling", "sound:activated"),
+    "call-back-off": ("sound:calling", "sound:de-activated"),
 }
 NO_AGENT = ("sound:im-sorry", "sound:feature-not-avail-line")
 OUT_OF_ORDER = ("sound:im-sorry", "sound:please-try-call-later")
@@ -89,6 +91,8 @@ class FeatureCodes:
                     name = await self._store.pause(endpoint, self._reason(digit))
                 case "resume":
                     name = await self._store.resume(endpoint)
+                case "call-back-on" | "call-back-off":
+                    name = await self._store.call_back(endpoint, on=what == "call-back-on")
                 case _:
                     logger.error("the dialplan asks for %s %.64r, which does not exist", AGENT_CODE, what)
                     return OUT_OF_ORDER

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 
 from ari_app.ari import AriError
 from ari_app.calls import ending
@@ -32,8 +33,13 @@ MAX_STEPS = 50
 
 async def serve(visit: Visit) -> None:
     """Serve the caller. Whatever happens, all legs end, all is given back, and the record says why."""
+    await conclude(visit, _serve)
+
+
+async def conclude(visit: Visit, stages: Callable[[Visit], Awaitable[Ending]]) -> None:
+    """Let a call go through its stages; whatever happens in them, everything is given back, and the record says why."""
     try:
-        result = await _serve(visit)
+        result = await stages(visit)
     except CallerLeft:
         result = visit.caller_left()
     except AriError as error:

@@ -60,7 +60,12 @@ async def start_recording(visit: Visit) -> "Recording | None":
     if route.consent_prompt is not None:
         visit.moment = "during the consent prompt"
         await visit.play(route.consent_prompt)
-    recording = Recording(visit, route.recording_days)
+    return await begin_recording(visit, route.recording_days)
+
+
+async def begin_recording(visit: Visit, days: int | None) -> "Recording":
+    """Record the person at the other end from now on, and what that person hears; kept for so many days."""
+    recording = Recording(visit, days)
     visit.companions.append(recording)
     await recording.start()
     return recording
@@ -103,7 +108,7 @@ class Recording:
 
     def is_agent(self, channel_id: str) -> bool:
         """Whether a channel is the leg to an agent of this call."""
-        return channel_id in self.visit.rung
+        return self.visit.is_agent(channel_id)
 
     def owns(self, channel_id: str) -> bool:
         return channel_id in self._snoop_ids

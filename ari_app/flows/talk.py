@@ -6,7 +6,14 @@ from functools import partial
 from uuid import UUID
 
 from ari_app.ari import AriHttpError, AriUnavailable, Channel, NotFound
-from ari_app.ari.events import ChannelConnectedLine, ChannelStateChange, Event, StasisStart
+from ari_app.ari.events import (
+    ChannelConnectedLine,
+    ChannelHold,
+    ChannelStateChange,
+    ChannelUnhold,
+    Event,
+    StasisStart,
+)
 from ari_app.calls import ending
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.flows.entrance import now
@@ -19,6 +26,13 @@ logger = logging.getLogger(__name__)
 #: While two people talk, we look so often whether both are still there, s: an event that got lost costs a
 #: minute.
 LOOK_SECONDS = 60.0
+
+
+class EndTalk(Event):
+    """To the flow of two who talk: hang both up."""
+
+    type: str = "EndTalk"
+    reason: str
 
 
 async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
@@ -78,11 +92,18 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                 continue
             event = None
         match event:
+            case EndTalk():
+                return visit.fault(event.reason)
             case ChannelConnectedLine():
                 await visit.other_side_changed()
             case ChannelStateChange():
                 answered = True
+            case ChannelHold():
+                visit.call = visit.call.held(now())
+            case ChannelUnhold():
+                visit.call = visit.call.resumed(now())
             case StasisStart():
+                visit.call = visit.call.resumed(now())
                 try:
                     channel, name = await follow(visit, event)
                 except TransferRefused as refusal:
@@ -96,12 +117,18 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
 
 
 def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer, or that it speaks for somebody else now."""
+    """Whether `event` says that this channel is the other side no longer, that it speaks for somebody else now, that it
+    holds the caller or does so no longer, or that they have talked enough.
+    """
     match event:
+        case EndTalk():
+            return True
         case ChannelConnectedLine():
             return event.channel.id == caller_id
         case ChannelStateChange():
             return event.channel.id == channel_id and event.channel.state == "Up"
+        case ChannelHold() | ChannelUnhold():
+            return event.channel.id == channel_id
     return left(event, channel_id) or takes_place_of(event, channel_id)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ari_app.ari import AriClient, AriError, Bridge, Channel
 from ari_app.calls import ending
-from ari_app.calls.call import Call, State
+from ari_app.calls.call import Call, Direction, State
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Offer
 from ari_app.calls.route import Route
@@ -98,6 +98,8 @@ class Visit:
     typed: str = ""
     "Pressed before the menu began to ask, for the menu."
     bridge: Bridge | None = None
+    desk: str = ""
+    "The channel of the agent who calls out."
     companions: list[Companion] = field(default_factory=list)
 
     @property
@@ -112,6 +114,10 @@ class Visit:
             or channel_id in self.legs
             or any(companion.owns(channel_id) for companion in self.companions)
         )
+
+    def is_agent(self, channel_id: str) -> bool:
+        """Whether a channel is the leg to an agent."""
+        return channel_id in self.rung or channel_id == self.desk
 
     async def save(self, *offers: Offer) -> None:
         """Write the call as it stands, and these offers."""
@@ -146,9 +152,10 @@ class Visit:
     def caller_left(self) -> Ending:
         if self.caller.taken_away:
             return self.fault("the caller was taken out of the application")
+        outbound = self.call.direction is Direction.OUTBOUND
         if self.call.state is State.CONNECTED:
-            return ending.talked(EndedBy.USER)
-        return ending.abandoned(self.moment)
+            return ending.talked(EndedBy.USER, user="the user" if outbound else "the caller")
+        return ending.cancelled(self.moment) if outbound else ending.abandoned(self.moment)
 
     def fault(self, reason: str) -> Ending:
         return ending.fault(reason, connected=self.call.connected_at is not None)

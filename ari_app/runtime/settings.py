@@ -10,7 +10,7 @@ PHONE_NUMBER_ID = "106540352242922"
 BUSINESS_NUMBER = "15550783881"
 API_VERSION = "v23.0"
 
-Value = str | int | bool | list[str]
+Value = str | int | bool | Sequence[str]
 Section = Mapping[str, Value]
 
 
@@ -52,5 +52,5 @@ def write_toml(path: Path, sections: Mapping[str, Section | Sequence[Section]]) 
 
 
 def _toml(value: Value) -> str:
-    """JSON's strings, numbers and truth values are TOML's too, but for DEL, which TOML wants escaped."""
+    """JSON's strings, numbers, truth values and arrays are TOML's too, but for DEL, which TOML wants escaped."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

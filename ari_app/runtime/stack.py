@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from ari_app.runtime.asterisk import ARI_USER, AsteriskOptions, CdrDatabase, EmbeddedAsterisk
+from ari_app.runtime.console_login import ConsoleLogin, add_administrator
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.folder import RunFolder
 from ari_app.runtime.ports import LOOPBACK, PortBlock
@@ -46,6 +47,8 @@ class StackOptions:
     app: bool = True
     bridge: bool = True
     simulator: bool = True
+    console: bool = False
+    """The web console, with the first administrator `admin`."""
     extra_dialplan: str = ""
     """Appended to extensions.conf. If it has a [whatsapp-in], our extensions_whatsapp.conf is left out."""
     agent_endpoint: str = "PJSIP/1001"
@@ -70,11 +73,14 @@ class Stack:
         self.postgres = EmbeddedPostgres(self.folder / "postgres", ports.take(), self.logs / "postgres.log")
         self._bridge_listen = f"{LOOPBACK}:{ports.take()}"
         self._simulator_listen = f"{LOOPBACK}:{ports.take()}"
+        self._console_listen = f"{LOOPBACK}:{ports.take()}"
+        self.console_login = ConsoleLogin()
         self._ports = ports
         self._asterisk: EmbeddedAsterisk | None = None
         self.simulator = self._python("simulator", "whatsapp_bridge.simulator")
         self.bridge = self._python("bridge", "whatsapp_bridge")
         self.app = self._python("app", "ari_app")
+        self.console = self._python("console", "ari_app.console")
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -119,6 +125,15 @@ class Stack:
         return f"http://{self._simulator_listen}"
 
     @property
+    def console_url(self) -> str:
+        return f"http://{self._console_listen}"
+
+    @property
+    def phone_url(self) -> str:
+        """The simulator's WhatsApp phone for a browser with a microphone."""
+        return f"{self.simulator_url}/phone"
+
+    @property
     def processes(self) -> dict[str, Process]:
         """What runs now, by name, in the order of the start."""
         return {name: process for name, process in self._pieces.items() if process.running}
@@ -135,6 +150,7 @@ class Stack:
             "simulator": self.simulator,
             "bridge": self.bridge,
             "app": self.app,
+            "console": self.console,
         }
 
     def describe(self) -> dict[str, object]:
@@ -159,12 +175,19 @@ class Stack:
             "simulator": {
                 "graph": self.simulator_url,
                 "control": f"{self.simulator_url}/control",
+                "phone": self.phone_url,
                 "access_token": self.secrets.access_token,
                 "app_secret": self.secrets.app_secret,
                 "verify_token": self.secrets.verify_token,
             },
             "numbers": [{"phone_number_id": self.number.phone_number_id, "display_number": self.number.display_number}],
-            "console": None,
+            "console": {
+                "url": self.console_url,
+                "login": self.console_login.login,
+                "password": self.console_login.password,
+            }
+            if self.console.running
+            else None,
             "config": str(self.config),
             "folder": str(self.folder),
             "logs": str(self.logs),
@@ -190,6 +213,8 @@ class Stack:
             AsteriskOptions(self._bridge_listen, cdr, self.options.extra_dialplan),
         )
         self._write_config()
+        if self.options.console:
+            await add_administrator(self.dsn, self.console_login)
         cleanup.push_async_callback(self._asterisk.stop)
         report("Starting Asterisk …")
         await self._asterisk.start()
@@ -199,6 +224,7 @@ class Stack:
                 (self.simulator, self.options.simulator),
                 (self.bridge, self.options.bridge),
                 (self.app, self.options.app),
+                (self.console, self.options.console),
             )
             if wanted
         ]
@@ -214,7 +240,7 @@ class Stack:
             raise failures.exceptions[0] from None
 
     async def _stop_ours(self) -> None:
-        await asyncio.gather(self.app.stop(), self.bridge.stop(), self.simulator.stop())
+        await asyncio.gather(self.console.stop(), self.app.stop(), self.bridge.stop(), self.simulator.stop())
 
     async def _seed(self) -> None:
         """The role that writes call detail records, and the least a call needs: number, agent, group, route."""
@@ -239,7 +265,7 @@ class Stack:
                 "VALUES ($1, $2, $3, true) RETURNING id), "
                 "team AS (INSERT INTO pbx.groups (name) VALUES ('Agents') RETURNING name), "
                 "member AS (INSERT INTO pbx.group_members (group_name, agent_id) SELECT name, id FROM team, agent), "
-                "route AS (INSERT INTO pbx.routes (number) VALUES ($4) RETURNING number) "
+                "route AS (INSERT INTO pbx.routes (number, calling_enabled) VALUES ($4, true) RETURNING number) "
                 "INSERT INTO pbx.route_groups (number, position, group_name) SELECT number, 1, name FROM route, team",
                 f"Agent {extension}",
                 self.options.agent_endpoint,
@@ -267,6 +293,12 @@ class Stack:
                     "voicemail_folder": str(self.folder / "voicemail"),
                     "voip_contexts": ["phones"],
                 },
+                # Meta's test number is one of the United States, from where no user may be called; here nobody minds.
+                "app.calling_out": {"business_countries": ["CA", "TR", "EG", "VN", "NG"]},
+                "console": {
+                    "listen": self._console_listen,
+                    "sounds_folder": str(self.closure.asterisk_data / "sounds/en"),
+                },
                 "bridge": {"listen": self._bridge_listen, "name": BRIDGE_APP, "media_address": LOOPBACK},
                 "meta": {
                     "graph_url": self.simulator_url,
@@ -274,6 +306,7 @@ class Stack:
                     "access_token": self.secrets.access_token,
                     "app_secret": self.secrets.app_secret,
                     "verify_token": self.secrets.verify_token,
+                    "permission_template": "call_permission",  # the simulator has it
                 },
                 "simulator": {
                     "listen": self._simulator_listen,
@@ -285,6 +318,7 @@ class Stack:
                     {
                         "phone_number_id": self.number.phone_number_id,
                         "display_number": self.number.display_number,
+                        "name": self.number.name,
                     }
                 ],
             },

@@ -42,6 +42,11 @@ UPDATE pbx.agent_states s SET call_id = w.call_id, reserved_at = now()
 RETURNING s.agent_id
 """
 
+#: Who calls out is not asked for the state: but who has a call already keeps that one.
+_OCCUPY = """
+UPDATE pbx.agent_states SET call_id = $2, reserved_at = now() WHERE agent_id = $1 AND call_id IS NULL RETURNING agent_id
+"""
+
 _RELEASE = """
 UPDATE pbx.agent_states s
    SET call_id = NULL, reserved_at = NULL,
@@ -110,6 +115,11 @@ class AgentStore:
         async with self._database.connection() as connection:
             rows = await connection.fetch(_RESERVE, [agent for agent, _ in wanted], [call for _, call in wanted])
         return {row["agent_id"] for row in rows}
+
+    async def occupy(self, agent: UUID, call: UUID) -> bool:
+        """Reserve an agent who calls out, paused or not; False for one who has another call."""
+        async with self._database.connection() as connection:
+            return await connection.fetchval(_OCCUPY, agent, call) is not None
 
     async def release(self, releases: Sequence[Release]) -> None:
         """End reservations; one that is not there (any more) is no error."""

@@ -6,6 +6,7 @@ _LOGIN = "logged_in = true, pause_reason = NULL, misses = 0, idle_since = now()"
 _LOGOUT = "logged_in = false, pause_reason = NULL"
 _PAUSE = "pause_reason = $2"
 _RESUME = "pause_reason = NULL, misses = 0"
+_CALL_BACK = "UPDATE pbx.agents SET call_back = $2 WHERE enabled AND endpoint = $1 RETURNING name"
 
 
 class FeatureCodeStore:
@@ -28,6 +29,12 @@ class FeatureCodeStore:
 
     async def resume(self, endpoint: str) -> str | None:
         return await self._set(_RESUME, endpoint)
+
+    async def call_back(self, endpoint: str, *, on: bool) -> str | None:
+        """Whether the agent's phone rings when a user accepts the agent's invitation."""
+        async with self._database.connection() as connection:
+            name: str | None = await connection.fetchval(_CALL_BACK, endpoint, on)
+        return name
 
     async def _set(self, what: str, endpoint: str, *values: str) -> str | None:
         statement = (

@@ -1,26 +1,15 @@
 """The queue in PostgreSQL: who waits, and word of changes that others made."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-import asyncpg
-
-from ari_app.store.database import STATEMENT_SECONDS, Database, describe
-
-logger = logging.getLogger(__name__)
+from ari_app.store.database import Database
+from ari_app.store.listening import listen
 
 #: Where the triggers of sql/0008_queue.sql tell of changes.
 CHANNEL = "pbx_queue"
-
-#: Between two tries to listen again, s.
-LISTEN_PAUSE = 2.0
-
-#: An idle connection is asked so often whether it is still there, s.
-LISTEN_CHECK = 30.0
 
 _JOIN = """
 INSERT INTO pbx.waiting (call_id, group_name, priority, joined_at)
@@ -71,40 +60,9 @@ class QueueStore:
         """Call `told("agent" | "group", key)` for every change, for ever; `begun` whenever listening begins
         (again), because changes before it are not told.
         """
-        while True:
-            try:
-                connection = await asyncpg.connect(self._database.dsn, timeout=STATEMENT_SECONDS)
-                try:
-                    await self._listen(connection, told, begun)
-                finally:
-                    await _close(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                logger.warning("PostgreSQL tells no changes for now: %s", describe(error))
-                await asyncio.sleep(LISTEN_PAUSE)
 
-    async def _listen(
-        self, connection: asyncpg.Connection, told: Callable[[str, str], None], begun: Callable[[], None]
-    ) -> None:
-        cut = asyncio.Event()
-        connection.add_termination_listener(lambda _: cut.set())
-
-        def on_word(_: object, __: int, ___: str, payload: object) -> None:
-            kind, _____, key = str(payload).partition(":")
+        def on_word(_: str, payload: str) -> None:
+            kind, __, key = payload.partition(":")
             told(kind, key)
 
-        await connection.add_listener(CHANNEL, on_word)
-        begun()
-        while not cut.is_set():
-            try:
-                async with asyncio.timeout(LISTEN_CHECK):
-                    await cut.wait()
-            except TimeoutError:
-                await connection.execute("SELECT 1", timeout=STATEMENT_SECONDS)
-        raise ConnectionResetError("the connection was cut")
-
-
-async def _close(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=STATEMENT_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        connection.terminate()
+        await listen(self._database.dsn, (CHANNEL,), on_word, begun)

@@ -33,6 +33,7 @@ from ari_app.store.record_filters import (
 )
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from uuid import UUID
 
     from ari_app.store.database import Database
@@ -114,6 +115,9 @@ class Record:
     voicemail_file: str | None
     voicemail_seconds: float | None
     payload: str | None
+    fee_seconds: int | None
+    cost: Decimal | None
+    currency: str | None
     call_id: UUID | None
     agent_id: UUID | None
     recording_id: UUID | None

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import asyncpg
 import pytest
 
@@ -18,6 +17,7 @@ from ari_app.media.measure import dominant_tone, level_dbfs, longest_gap_ms, ton
 from ari_app.media.wav import Sound as Recording
 from ari_app.media.wav import read_wav
 from ari_app.runtime.stack import Stack, StackOptions
+from tests.integration.leftovers import holdings, holds_no_more_than, nothing_left
 from whatsapp_bridge.simulator.client import PhoneCall, SimulatorClient
 from whatsapp_bridge.simulator.media.faults import MediaFaults
 from whatsapp_bridge.simulator.models import Behaviour, GraphFault, Injection, PlaceCall
@@ -114,15 +114,6 @@ async def record(db: Any, call: PhoneCall) -> dict[str, Any]:
             ended = await db.fetchval("SELECT state FROM whatsapp.calls WHERE meta_call_id = $1", call.id) == "ended"
             if rows and ended:
                 return dict(rows[0])
-            await asyncio.sleep(0.1)
-
-
-async def nothing_left(stack: Stack) -> None:
-    """Asterisk has no channel and no bridge any more."""
-    async with asyncio.timeout(10):
-        while "0 active channels" not in await stack.asterisk.cli("core show channels"):
-            await asyncio.sleep(0.1)
-        while len((await stack.asterisk.cli("bridge show all")).strip().splitlines()) > 1:
             await asyncio.sleep(0.1)
 
 
@@ -321,18 +312,6 @@ async def test_a_forged_webhook_is_refused_and_leaves_nothing(meta: SimulatorCli
     assert await db.fetchval("SELECT count(*) FROM whatsapp.webhook_events") == before
 
 
-#: How many more connections than before may be kept for reuse; fifty calls that leave one each are many more.
-KEPT_CONNECTIONS = 8
-
-
-async def holdings(stack: Stack) -> dict[str, int]:
-    """What the bridge process holds: file descriptors, tasks, subscriptions."""
-    async with aiohttp.ClientSession() as session, session.get(stack.webhook_url.replace("webhook", "ready")) as reply:
-        ready = await reply.json()
-    descriptors = len(list(Path(f"/proc/{stack.bridge.pid}/fd").iterdir()))
-    return {"descriptors": descriptors, "tasks": ready["tasks"], "subscriptions": ready["subscriptions"]}
-
-
 async def calls_of_all_kinds(meta: SimulatorClient, count: int) -> None:
     """Answered and ended by the user, abandoned, refused, with a bad offer, with digits; several at once."""
 
@@ -363,8 +342,4 @@ async def test_after_fifty_calls_everything_is_given_back(stack: Stack, meta: Si
     before = await holdings(stack)
     await calls_of_all_kinds(meta, 50)
     await nothing_left(stack)
-    # Connections to Meta and PostgreSQL are kept for the next call, now and then one more of them.
-    before["descriptors"] += KEPT_CONNECTIONS
-    async with asyncio.timeout(20):
-        while any(now > before[what] for what, now in (await holdings(stack)).items()):
-            await asyncio.sleep(0.2)
+    await holds_no_more_than(stack, before)

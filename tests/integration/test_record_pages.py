@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
+from ari_app.runtime.postgres import EmbeddedPostgres
 from ari_app.store.database import Database
+from ari_app.store.migrate import migrate
 from ari_app.store.record_filters import Cursor, CursorError, Filters, Scope, Sort
 from ari_app.store.records import Record, RecordStore
 
@@ -33,15 +35,18 @@ SELECT gen_random_uuid(), 'lid-' || n, CASE n % 4 WHEN 0 THEN 'Voice' ELSE 'What
 """
 
 
-@pytest.fixture(params=["refreshed", "not refreshed yet"])
-async def records(database: str, request: pytest.FixtureRequest) -> AsyncIterator[RecordStore]:
-    connection = await asyncpg.connect(database)
+@pytest.fixture(scope="module", params=["refreshed", "not refreshed yet"])
+async def records(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> AsyncIterator[RecordStore]:
+    """Read by all tests here."""
+    dsn = await postgres.create_database(f"records_{uuid.uuid4().hex}")
+    await migrate(dsn)
+    connection = await asyncpg.connect(dsn)
     await connection.execute(CALLS)
     if request.param == "refreshed":
         assert await connection.fetchval("SELECT reports.refresh()") == 60
         assert await connection.fetchval("SELECT count(*) FROM reports.dirty") == 0
     await connection.close()
-    async with Database(database) as opened:
+    async with Database(dsn) as opened:
         yield RecordStore(opened)
 
 

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 #: A call whose reply is lost is in its webhooks, the first of which come before the phone rings, s.
 LOST_REPLY_TIMEOUT = 3.0
 #: From ACCEPTED until voice can flow: Meta's answer may be late, and ICE and DTLS then take their time, s.
-MEDIA_TIMEOUT = 8.0
+MEDIA_TIMEOUT = 5.0
 #: How long the PBX's side waits for the record of the end, which it may look for, s.
 RECORD_TIMEOUT = 1.0
 
@@ -103,7 +103,7 @@ class OutboundCall(Call):
         self._identified: asyncio.Future[str] = loop.create_future()
         self._answer: asyncio.Future[str] = loop.create_future()
         self._ringing, self._accepted = asyncio.Event(), asyncio.Event()
-        self._asked = False
+        self._recorded = self._asked = False
         self._last_words: asyncio.TaskGroup | None = None
 
     # What Meta says
@@ -162,8 +162,9 @@ class OutboundCall(Call):
             logger.info("%s: ended by %s, %s", self._name, ending.by, ending.reason)
             last_words.create_task(self._tell_meta(ending))
             # Who sees the channel end may look for the reason: it is written first.
-            record = last_words.create_task(self._note(self._services.store.ended(self.id, ending)))
-            await asyncio.wait((record,), timeout=RECORD_TIMEOUT)
+            if self._recorded:
+                record = last_words.create_task(self._note(self._services.store.ended(self.id, ending)))
+                await asyncio.wait((record,), timeout=RECORD_TIMEOUT)
             self._leg.hangup_cause = ending.cause
 
     async def _progress(self, group: asyncio.TaskGroup, resources: contextlib.AsyncExitStack) -> None:
@@ -215,6 +216,7 @@ class OutboundCall(Call):
         user_number = user_key if user_key.isdigit() else None
         if not await store.add_outbound_call(self.id, number, user_key, user_number, linkedid):
             raise Refused(f"there is a call {self.id} already", CALL_REJECTED)
+        self._recorded = True
         logger.info("%s: %s calls %s", self._name, number.display_number, user_key)
 
     async def _ask(self, offer: str) -> None:

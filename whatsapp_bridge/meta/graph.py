@@ -25,26 +25,28 @@ Action = Literal["pre_accept", "accept", "reject", "terminate"]
 
 
 class GraphError(Exception):
-    """A request to Meta failed; `action` and `call_id` say which."""
+    """A request to Meta failed; `action` and `call_id` say which. `sort` is what the id is of: call or number."""
 
-    def __init__(self, action: str, call_id: str, text: str) -> None:
-        super().__init__(f"{action} of call {call_id[:48]}: {text}")
+    def __init__(self, action: str, call_id: str, text: str, *, sort: str = "call") -> None:
+        super().__init__(f"{action} of {sort} {call_id[:48]}: {text}")
         self.action, self.call_id, self.text = action, call_id, text
 
 
 class GraphUnavailable(GraphError):
     """Meta gave no usable answer. `taken`: it may have done all the same what was asked."""
 
-    def __init__(self, action: str, call_id: str, text: str, *, code: int = 0, taken: bool = True) -> None:
-        super().__init__(action, call_id, text)
+    def __init__(
+        self, action: str, call_id: str, text: str, *, code: int = 0, taken: bool = True, sort: str = "call"
+    ) -> None:
+        super().__init__(action, call_id, text, sort=sort)
         self.code, self.taken = code, taken
 
 
 class GraphRefused(GraphError):
     """Meta refused. `code` is Meta's (138000 …), 0 if the body held none."""
 
-    def __init__(self, action: str, call_id: str, status: int, code: int, text: str) -> None:
-        super().__init__(action, call_id, f"Meta refused with {code} (HTTP {status}): {text}")
+    def __init__(self, action: str, call_id: str, status: int, code: int, text: str, *, sort: str = "call") -> None:
+        super().__init__(action, call_id, f"Meta refused with {code} (HTTP {status}): {text}", sort=sort)
         self.status, self.code, self.meta_text = status, code, text
 
 
@@ -88,6 +90,36 @@ class GraphClient:
             await asyncio.sleep(RETRY_AFTER)
             await self._post(phone_number_id, action, call_id, body)
 
+    async def of_number(
+        self,
+        method: Literal["GET", "POST"],
+        phone_number_id: str,
+        edge: str,
+        *,
+        body: dict[str, Any] | None = None,
+        query: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """One request about a number: `edge` is settings, messages, call_permissions. The reply's body.
+
+        It is tried once; what a second try would do is for the caller to know. Raises GraphRefused, GraphUnavailable.
+        """
+        assert self._session is not None, "GraphClient is used outside its context"
+        url = f"{self._base}/{phone_number_id}/{edge}"
+        try:
+            async with self._session.request(method, url, json=body, params=query) as response:
+                status, reply = response.status, await _json(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+            text, taken = f"Meta cannot be reached: {reason}", not isinstance(error, aiohttp.ClientConnectorError)
+            raise GraphUnavailable(edge, phone_number_id, text, taken=taken, sort="number") from error
+        if status < 300 and "error" not in reply:
+            return reply
+        code, text = _error(reply)
+        if status >= 500:
+            text = f"HTTP {status} from Meta: {code} {text}"
+            raise GraphUnavailable(edge, phone_number_id, text, code=code, sort="number")
+        raise GraphRefused(edge, phone_number_id, status, code, _advised(status, code, text), sort="number")
+
     async def connect(self, phone_number_id: str, user_key: str, sdp_offer: str, opaque: str) -> str:
         """Call a user, whose number (digits) or business-scoped id is `user_key`; returns Meta's call id.
 
@@ -126,14 +158,12 @@ class GraphClient:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             taken = not isinstance(error, aiohttp.ClientConnectorError)
             raise GraphUnavailable(action, call_id, f"Meta cannot be reached: {reason}", taken=taken) from error
-        if status < 300 and (reply.get("success") is True or "calls" in reply):
+        if status < 300 and (action == "connect" or reply.get("success") is True):
             return reply
         code, text = _error(reply)
         if status >= 500:
             raise GraphUnavailable(action, call_id, f"HTTP {status} from Meta: {code} {text}", code=code)
-        if code == 190 or status == 401:
-            text = f"{text} (check access_token and its permissions)"
-        raise GraphRefused(action, call_id, status, code, text)
+        raise GraphRefused(action, call_id, status, code, _advised(status, code, text))
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
@@ -142,6 +172,12 @@ async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
     except ValueError:
         return {}
     return reply if isinstance(reply, dict) else {}
+
+
+def _advised(status: int, code: int, text: str) -> str:
+    # 138000 and 138006 are 401 as well, and have nothing to do with the token.
+    wrong_token = code == 190 or (status == 401 and not 138000 <= code < 139000)
+    return f"{text} (check access_token and its permissions)" if wrong_token else text
 
 
 def _error(reply: dict[str, Any]) -> tuple[int, str]:

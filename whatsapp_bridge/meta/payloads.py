@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from whatsapp_bridge.meta.number_events import NumberEvent
+
 MAX_CALL_ID = 512
 MAX_NAME = 128
 MAX_PAYLOAD = 512
@@ -91,7 +93,8 @@ class Status:
     opaque: str = ""
 
 
-Event = Connect | Terminate | Status
+CallEvent = Connect | Terminate | Status
+Event = CallEvent | NumberEvent
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class ReceivedEvent:
     "The same for every delivery of the same event."
     event: Event
     body: dict[str, Any]
+
+    @property
+    def call_id(self) -> str | None:
+        """Meta's id of the call it is about, if it is about one."""
+        return self.event.call_id if isinstance(self.event, CallEvent) else None
 
 
 class _Model(BaseModel):
@@ -170,11 +178,11 @@ def read_call(value: dict[str, Any], number_id: str, entry: object) -> ReceivedE
     """Read one element of `value.calls`. Raises MalformedEvent."""
     try:
         call = _Call.model_validate(entry)
-        value_errors = [_Error.model_validate(e) for e in _list(value, "errors")]
-        contacts = [_Contact.model_validate(c) for c in _list(value, "contacts")]
+        value_errors = [_Error.model_validate(e) for e in list_of(value, "errors")]
+        contacts = [_Contact.model_validate(c) for c in list_of(value, "contacts")]
     except ValidationError as error:
-        raise MalformedEvent(_faults(error)) from error
-    event: Event
+        raise MalformedEvent(faults(error)) from error
+    event: CallEvent
     match call.event:
         case "connect":
             event = _connect(call, number_id, contacts)
@@ -190,10 +198,10 @@ def read_status(value: dict[str, Any], number_id: str, entry: object) -> Receive
     try:
         status = _Status.model_validate(entry)
     except ValidationError as error:
-        raise MalformedEvent(_faults(error)) from error
+        raise MalformedEvent(faults(error)) from error
     name = clean(status.status, 40).upper()
     opaque = clean(status.biz_opaque_callback_data or "", MAX_PAYLOAD)
-    event = Status(status.id, number_id, name, _digits(status.recipient_id), opaque)
+    event = Status(status.id, number_id, name, digits(status.recipient_id), opaque)
     return ReceivedEvent(f"status:{name}", f"{status.id}:{name}", event, _stored(value, "statuses", entry))
 
 
@@ -202,7 +210,7 @@ def _connect(call: _Call, number_id: str, contacts: list[_Contact]) -> Connect:
         raise MalformedEvent(f"connect of call {call.id[:40]} without a session")
     outbound = call.direction == "BUSINESS_INITIATED" or (not call.direction and call.session.sdp_type == "answer")
     contact = contacts[0] if contacts else _Contact()
-    number = _digits(call.to if outbound else call.from_) or _digits(contact.wa_id)
+    number = digits(call.to if outbound else call.from_) or digits(contact.wa_id)
     name = clean(contact.profile.name or contact.profile.username, MAX_NAME)
     identity = clean(call.from_user_id or contact.user_id or "", 128) or number or "anonymous"
     return Connect(
@@ -211,7 +219,7 @@ def _connect(call: _Call, number_id: str, contacts: list[_Contact]) -> Connect:
         direction="outbound" if outbound else "inbound",
         user=User(identity, number, name),
         sdp=call.session.sdp,
-        timestamp=_time(call.timestamp),
+        timestamp=timestamp(call.timestamp),
         payload=clean(call.cta_payload or call.deeplink_payload or "", MAX_PAYLOAD),
         opaque=clean(call.biz_opaque_callback_data or "", MAX_PAYLOAD),
     )
@@ -231,50 +239,55 @@ def _terminate(call: _Call, number_id: str, value_errors: list[_Error]) -> Termi
         call_id=call.id,
         phone_number_id=number_id,
         status=clean(str(status), 20).upper(),
-        start=_time(call.start_time),
-        end=_time(call.end_time),
+        start=timestamp(call.start_time),
+        end=timestamp(call.end_time),
         duration=call.duration,
         error=error,
         opaque=clean(call.biz_opaque_callback_data or "", MAX_PAYLOAD),
     )
 
 
-def _list(value: dict[str, Any], name: str) -> list[Any]:
+def list_of(value: dict[str, Any], name: str) -> list[Any]:
+    """The list of that name, empty if it is no list."""
     found = value.get(name)
     return found if isinstance(found, list) else []
 
 
-def _digits(text: str | None) -> str | None:
-    digits = re.sub(r"[^0-9]", "", text or "")
-    return digits if 1 <= len(digits) <= 15 else None
+def digits(text: str | None) -> str | None:
+    """A phone number's digits; None if there are none, or more than E.164 has."""
+    found = re.sub(r"[^0-9]", "", text or "")
+    return found if 1 <= len(found) <= 15 else None
 
 
-def _time(value: str | int | None) -> datetime | None:
+def timestamp(value: str | int | None) -> datetime | None:
+    """Unix seconds, as Meta writes them: text or number."""
     try:
         return datetime.fromtimestamp(int(value), UTC) if value is not None else None
     except (ValueError, OverflowError, OSError):
         return None
 
 
-def _faults(error: ValidationError) -> str:
+def faults(error: ValidationError) -> str:
+    """What is wrong, without what was given."""
     return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False)[:4])
 
 
 def _stored(value: dict[str, Any], name: str, entry: object) -> dict[str, Any]:
-    """The event with its surroundings, fit for jsonb (which takes neither NUL nor lone surrogates)."""
-    stored: dict[str, Any] = _jsonable(
+    """The event with its surroundings."""
+    stored: dict[str, Any] = jsonable(
         {k: value[k] for k in ("metadata", "contacts", "errors") if k in value} | {name: [entry]}
     )
     return stored
 
 
-def _jsonable(node: Any) -> Any:
+def jsonable(node: Any) -> Any:
+    """Without what jsonb does not take: NUL and lone surrogates."""
     match node:
         case str():
             return re.sub(r"[\x00\ud800-\udfff]", "", node)
         case dict():
-            return {_jsonable(str(k)): _jsonable(v) for k, v in node.items()}
+            return {jsonable(str(k)): jsonable(v) for k, v in node.items()}
         case list():
-            return [_jsonable(v) for v in node]
+            return [jsonable(v) for v in node]
         case _:
             return node

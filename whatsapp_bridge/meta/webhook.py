@@ -13,6 +13,13 @@ from typing import Any
 
 from aiohttp import web
 
+from whatsapp_bridge.meta.number_payloads import (
+    account_number,
+    read_account_update,
+    read_messages,
+    read_settings_update,
+    settings_number,
+)
 from whatsapp_bridge.meta.payloads import (
     Event,
     MalformedEvent,
@@ -28,6 +35,8 @@ logger = logging.getLogger(__name__)
 MAX_BODY = 3 * 1024 * 1024
 #: Meta's limit of updates in one POST.
 MAX_EVENTS = 1000
+#: The webhook fields that are read; an app may be subscribed to others.
+FIELDS = ("calls", "messages", "account_settings_update", "account_update")
 
 Store = Callable[[ReceivedEvent], Awaitable[bool]]
 """Stores an event and tells whether it was new."""
@@ -43,7 +52,8 @@ def signature(secret: str, body: bytes) -> str:
 
 
 class WebhookReceiver:
-    """Handlers of `/webhook`. `is_ours` tells whether a phone number id is served here."""
+    """Handlers of `/webhook`. `is_ours` tells whether a phone number id is served here, `find_id` gives the id of a
+    number that is named by its digits."""
 
     def __init__(
         self,
@@ -51,11 +61,12 @@ class WebhookReceiver:
         app_secret: str,
         verify_token: str,
         is_ours: Callable[[str], Awaitable[bool]],
+        find_id: Callable[[str], Awaitable[str | None]],
         store: Store,
         handle: Callable[[Event], None],
     ) -> None:
         self._app_secret, self._verify_token = app_secret, verify_token
-        self._is_ours, self._store, self._handle = is_ours, store, handle
+        self._is_ours, self._find_id, self._store, self._handle = is_ours, find_id, store, handle
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/webhook", self.verify, allow_head=False), web.post("/webhook", self.receive)]
@@ -101,20 +112,45 @@ class WebhookReceiver:
         events: list[ReceivedEvent] = []
         for entry in _dicts(document, "entry"):
             for change in _dicts(entry, "changes"):
-                value = change.get("value")
-                if change.get("field") != "calls" or not isinstance(value, dict):
-                    logger.debug("webhook change of field %.40r ignored", change.get("field"))
+                name, value = change.get("field"), change.get("value")
+                if name not in FIELDS or not isinstance(value, dict):
+                    logger.debug("webhook change of field %.40r ignored", name)
                     continue
-                number = phone_number_id(value)
-                if number is None or not await self._is_ours(number):
-                    logger.debug("webhook for number %.40s ignored: not ours", number)
+                number = await self._number(name, value)
+                if number is None:
+                    logger.debug("webhook of field %s ignored: for no number of ours", name)
                     continue
-                events += self._read(value, number)
+                events += self._read(name, value, number, entry.get("time"))
         if len(events) > MAX_EVENTS:
             logger.warning("webhook with %d events, more than Meta sends", len(events))
         return events
 
-    def _read(self, value: dict[str, Any], number: str) -> list[ReceivedEvent]:
+    async def _number(self, name: str, value: dict[str, Any]) -> str | None:
+        """The phone number id a change is about, if it is served here. Each field names it in its own way."""
+        if name == "account_update":
+            digits = account_number(value)
+            return await self._find_id(digits) if digits is not None else None
+        found = settings_number(value) if name == "account_settings_update" else phone_number_id(value)
+        return found if found is not None and await self._is_ours(found) else None
+
+    def _read(self, name: str, value: dict[str, Any], number: str, entry_time: object) -> list[ReceivedEvent]:
+        match name:
+            case "messages":
+                events, wrong = read_messages(value, number)
+                for fault in wrong:
+                    logger.warning("permission reply or message status for number %s ignored: %s", number, fault)
+                return events
+            case "account_update":
+                return read_account_update(value, number, entry_time)
+            case "account_settings_update":
+                try:
+                    return [read_settings_update(value, number)]
+                except MalformedEvent as error:
+                    logger.warning("settings update of number %s ignored: %s", number, error)
+                    return []
+        return self._read_calls(value, number)
+
+    def _read_calls(self, value: dict[str, Any], number: str) -> list[ReceivedEvent]:
         events = []
         for name, reader in (("calls", read_call), ("statuses", read_status)):
             found = value.get(name)

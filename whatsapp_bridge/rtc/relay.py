@@ -26,13 +26,15 @@ from whatsapp_bridge.rtc.rtp import (
     RtpError,
     RtpPacket,
     digit_payloads,
+    rtp_bytes,
 )
 
 logger = logging.getLogger(__name__)
 
 #: Frames kept while Meta has not yet confirmed `accept` (2 s): the first words of a prompt are among them.
 MAX_HELD = 100
-#: What the user said while ACCEPTED was on its way to us (1 s); more would be no answer but early media.
+#: What the user says while ACCEPTED is on its way to us (1 s). Sound that began earlier is no answer but early media,
+#: and nobody is to hear it.
 MAX_EARLY = 50
 #: Without a frame from Asterisk for this long, silence is sent: Meta ends calls that hear nothing for 20 s, and
 #: its phones send nothing before they have heard something.
@@ -118,7 +120,7 @@ class Relay:
         # towards Meta
         self._opened = False
         self._held: deque[bytes] = deque(maxlen=0 if outbound else MAX_HELD)
-        self._early: deque[RtpPacket] | None = deque(maxlen=MAX_EARLY) if outbound else None
+        self._early: deque[RtpPacket] | None = deque(maxlen=MAX_EARLY + 1) if outbound else None
         self._sequence = secrets.randbits(15)
         self._timestamp = secrets.randbits(32)
         self._last_sent = 0.0
@@ -149,10 +151,9 @@ class Relay:
         for frame in held or [SILENCE]:
             self._send(frame, now)
         early, self._early = self._early, None
-        while early and len(early[0].payload) <= QUIET_BYTES:
-            early.popleft()
-        for packet in early or ():
-            self._relay_packet(packet, now)
+        if early and len(early) <= MAX_EARLY:
+            for packet in early:
+                self._relay_packet(packet, now)
 
     def close(self) -> None:
         self._clock.remove(self)
@@ -192,7 +193,7 @@ class Relay:
         now = self._time()
         if self._early is None:
             self._relay_packet(packet, now)
-        elif packet.payload_type == self._opus:
+        elif packet.payload_type == self._opus and (self._early or len(packet.payload) > QUIET_BYTES):
             self._early.append(packet)
 
     def _relay_packet(self, packet: RtpPacket, now: float) -> None:
@@ -228,9 +229,8 @@ class Relay:
     def _send(self, payload: bytes, now: float) -> None:
         resumed = now - self._last_sent >= QUIET_TIME
         self._advance(now, resumed)
-        self._peer.send(
-            RtpPacket(self._opus, resumed, self._sequence, self._timestamp, self._peer.ssrc, payload).serialize()
-        )
+        peer = self._peer
+        peer.send(rtp_bytes(self._opus, resumed, self._sequence, self._timestamp, peer.ssrc, payload))
 
     def _advance(self, now: float, resumed: bool) -> None:
         """Step sequence and timestamp; after a pause the timestamp moves on by the time that went by."""

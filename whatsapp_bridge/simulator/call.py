@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 State = Literal["new", "ringing", "pre_accepted", "connected", "ended"]
 Side = Literal["user", "business", "meta"]
 NO_MEDIA = 138021
+QUIET_BYTES = 10
+"An Opus frame this small is silence."
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ class Call:
         if self.state == "connected":
             if "first_audio" not in self.times:
                 self.times["first_audio"] = time.time()
+                self.changed()
+            if len(payload) > QUIET_BYTES and "first_voice" not in self.times:
+                self.times["first_voice"] = time.time()
                 self.changed()
             self.phone.heard(timestamp, payload, now)
         elif self.state != "ended":

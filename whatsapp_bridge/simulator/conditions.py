@@ -20,6 +20,7 @@ class Condition(BaseModel):
     dtls: Literal["connected", "failed"] | None = None
     packets_in: int | None = Field(default=None, ge=1, description="RTP packets of the business")
     audio: bool = Field(default=False, description="the business was heard after accept")
+    voice: bool = Field(default=False, description="heard after accept, and it was no silence")
     dtmf: str | None = Field(default=None, description="digits heard so far end with these")
     played_out: bool = Field(default=False, description="a sound that is not repeated has come to its end")
     webhook: Literal["connect", "terminate", "RINGING", "ACCEPTED", "REJECTED"] | None = Field(
@@ -36,6 +37,7 @@ class Condition(BaseModel):
                 self.dtls is None or call.relay.dtls.state == self.dtls,
                 self.packets_in is None or call.relay.counters.packets_in >= self.packets_in,
                 not self.audio or "first_audio" in call.times,
+                not self.voice or "first_voice" in call.times,
                 self.dtmf is None or call.relay.events.text.endswith(self.dtmf),
                 not self.played_out or call.phone.played_out,
                 self.webhook is None or _delivered(call, self.webhook),

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from .business_number import BusinessNumber
 from .errors import GraphError
 from .models import GraphFault
 from .number_edges import NumberEdges, edge_of
-from .world import BusinessNumber, World
+from .world import World
 
 _log = logging.getLogger(__name__)
 MAX_OPAQUE: Final = 512
@@ -58,9 +59,11 @@ class Graph:
         }
         self._world.requests.append(entry)
         fault = self._world.take_fault(str(action))
-        if fault is not None and fault.delay_ms:
+        if fault is not None and not fault.applied:
             await asyncio.sleep(fault.delay_ms / 1000)
         status, reply = await self._answer(request, body, fault)
+        if fault is not None and fault.applied:
+            await asyncio.sleep(fault.delay_ms / 1000)
         entry |= {"status": status, "reply": reply, "milliseconds": round((time.monotonic() - begin) * 1000, 2)}
         self._world.webhooks_changed()
         if fault is not None and fault.disconnect:

@@ -81,10 +81,14 @@ class UserPlan(Model):
     )
     on_request_ms: int = Field(default=300, ge=0, description="delivery of the request to the user's answer")
     callable: bool = Field(default=True, description="false: connect is refused with 138001")
-    answer: Literal["accept", "reject", "ignore"] = "accept"
+    answer: Literal["accept", "reject", "ignore", "busy"] = Field(
+        default="accept", description="busy: REJECTED, and the phone never rings"
+    )
     connect_ms: int = Field(default=20, ge=0, description="reply of connect to the connect webhook")
     ringing_ms: int = Field(default=50, ge=0, description="to the status RINGING")
     answer_ms: int = Field(default=500, ge=0, description="to ACCEPTED or REJECTED")
+    accepted_delay_ms: int = Field(default=0, ge=0, description="how long ACCEPTED trails the user's answer")
+    early_media: bool = Field(default=False, description="the relay sends `play` while it rings already")
     setup: Literal["active", "passive"] = Field(default="active", description="the relay's part in DTLS")
     play: Sound = Sound(silence=True)
     record: bool = True
@@ -108,7 +112,7 @@ class PressDigits(Model):
 
 
 class GraphFault(Model):
-    """Replies of the Graph API that fail."""
+    """Replies of the Graph API that fail, or are late."""
 
     action: str = Field(default="*", description="connect, pre_accept, accept, reject, terminate or * for all")
     count: int = Field(default=1, ge=1, le=100_000)
@@ -118,7 +122,7 @@ class GraphFault(Model):
     http_status: int | None = Field(default=None, ge=200, le=599)
     message: str | None = None
     details: str | None = None
-    delay_ms: int = Field(default=0, ge=0, le=120_000)
+    delay_ms: int = Field(default=0, ge=0, le=120_000, description="before the action; with `applied` after it")
     disconnect: bool = Field(default=False, description="the connection is closed without a reply")
     applied: bool = Field(default=False, description="the action takes place although the reply fails")
 
@@ -153,3 +157,11 @@ class NumberState(Model):
 
     calling_enabled: bool | None = None
     sip_enabled: bool | None = None
+    outbound_available: bool | None = Field(default=None, description="false: connect is refused with 138013")
+    outbound_suspended: bool | None = Field(default=None, description="true: connect is refused with 138014")
+    payment_valid: bool | None = Field(default=None, description="false: connect is refused with 131044")
+    concurrent_calls: int | None = Field(default=None, ge=0, description="more are refused with 138002")
+    new_calls_a_day: int | None = Field(default=None, ge=0, description="more connects are refused with 138005")
+    allowed_users: list[Number] | None = Field(
+        default=None, description="a test number: connect of others is refused with 131030; [] is no test number"
+    )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from .errors import GraphError
 
 if TYPE_CHECKING:
-    from .world import BusinessNumber, World
+    from .business_number import BusinessNumber
+    from .world import World
 
 
 def edge_of(method: str, path: str) -> str | None:
@@ -39,6 +40,12 @@ class NumberEdges:
                 return await self._world.messages.send(number, _object(body))
             case "GET", "call_permissions":
                 return self._permissions(number, query)
+            case "GET", "settings":
+                return number.settings.read(self._world.clock.now())
+            case "POST", "settings":
+                number.settings.write(_object(body), self._world.clock.now())
+                self._world.messages.tell_settings(number)
+                return {"success": True}
         raise GraphError(2500, message=f"Unknown path components: /{edge[:60]}")
 
     def _permissions(self, number: BusinessNumber, query: Mapping[str, str]) -> dict[str, Any]:

@@ -37,10 +37,11 @@ class OutboundCall(Call):
         self.relay.set_business(business, "client" if plan.setup == "active" else "server")
         if not self.webhook_options.lose_connect:
             self.start_timer("connect", plan.connect_ms / 1000, self._tell_answer)
-        self.start_timer("ringing", plan.ringing_ms / 1000, self._ring)
+        if plan.answer != "busy":
+            self.start_timer("ringing", plan.ringing_ms / 1000, self._ring)
         if plan.answer == "accept":
             self.start_timer("answer", plan.answer_ms / 1000, self.accept)
-        elif plan.answer == "reject":
+        elif plan.answer in ("reject", "busy"):
             self.start_timer("answer", plan.answer_ms / 1000, self.reject)
         limit = self.behaviour.ring_s or self.around.timers.answer_timeout
         self.start_timer("ring", limit, lambda: self.end("meta"))
@@ -48,8 +49,12 @@ class OutboundCall(Call):
     def accept(self) -> None:
         """The user answers."""
         if self.state in ("new", "ringing"):
-            self._tell_status("ACCEPTED")
+            self.around.pacer.remove(self.phone)
             self.connected()
+            if delay := self._plan.accepted_delay_ms:
+                self.start_timer("accepted", delay / 1000, lambda: self._tell_status("ACCEPTED"))
+            else:
+                self._tell_status("ACCEPTED")
 
     def reject(self) -> None:
         """The user refuses."""
@@ -66,6 +71,9 @@ class OutboundCall(Call):
             self.state = "ringing"
             self.times["ringing"] = time.time()
             self._tell_status("RINGING")
+            if self._plan.early_media:
+                self.phone.may_send, self.phone.waits = True, False
+                self.around.pacer.add(self.phone)
             self.changed()
 
     def _tell_status(self, state: str) -> None:

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from .browser.phones import BrowserPhones
 from .config import SimulatorConfig
 from .control import Control
 from .control_consent import ConsentControl
@@ -28,7 +29,10 @@ async def running(config: SimulatorConfig) -> AsyncIterator[tuple[World, str]]:
     """Serves until the block ends; gives the world and the base URL. Raises OSError if the port is taken."""
     world = World(config)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY)
-    app.add_routes(Control(world).routes() + ConsentControl(world).routes() + Graph(world).routes())
+    phones = BrowserPhones(world)
+    for part in (Control(world), ConsentControl(world), Graph(world), phones):
+        app.add_routes(part.routes())
+    app.on_shutdown.append(phones.close)
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2)
     await runner.setup()
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, cast
 
+from .business_number import BusinessNumber
 from .call import Call, Surroundings
 from .clock import Clock
-from .config import NumberConfig, SimulatorConfig
+from .config import SimulatorConfig
 from .errors import GraphError
 from .identity import User, new_call_id
 from .inbound import InboundCall
@@ -21,6 +21,7 @@ from .models import GraphFault, PlaceCall, UserPlan
 from .outbound import OutboundCall
 from .payloads import CallFacts
 from .permissions import WEEK, Permissions, Status
+from .person import MakeInbound, Person
 from .sdp import judge
 from .tasks import Tasks
 from .webhooks import WebhookSender
@@ -38,16 +39,6 @@ class ControlError(Exception):
         super().__init__(message)
 
 
-@dataclass
-class BusinessNumber:
-    """A business number and its switches."""
-
-    config: NumberConfig
-    calling_enabled: bool = True
-    sip_enabled: bool = False
-    callback_enabled: bool = False
-
-
 class World:
     """Owns all calls, the webhook sender and the pacer. `start` and `close` belong together."""
 
@@ -56,6 +47,8 @@ class World:
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in config.numbers}
         self.calls: dict[str, Call] = {}
         self.users: dict[str, UserPlan] = {}
+        self.phones: dict[str, Person] = {}
+        "Users who hold a phone of their own, in a browser; by number."
         self.requests: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
         self.graph_faults: list[GraphFault] = []
         self.clock = Clock()
@@ -100,11 +93,11 @@ class World:
         self.messages = Messages(self)
         self.numbers = {number.phone_number_id: BusinessNumber(number) for number in self.config.numbers}
 
-    async def place(self, wanted: PlaceCall) -> InboundCall:
-        """A user calls. Raises ControlError, SoundError, OSError."""
+    async def place(self, wanted: PlaceCall, make: MakeInbound = InboundCall) -> InboundCall:
+        """A user calls; `make` makes the call. Raises ControlError, SoundError, OSError."""
         number = self.number_named(wanted.to)
-        if not number.calling_enabled or number.sip_enabled:
-            raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
+        if (refusal := number.refusal(self.clock.now())) is not None:
+            raise ControlError(409, f"this number cannot be called: {refusal}")
         if wanted.hides_number and wanted.user_id is None:
             raise ControlError(400, "hides_number needs a user_id")
         behaviour = wanted.behaviour
@@ -123,10 +116,10 @@ class World:
             extra=behaviour.extra,
         )
         clip, silence = await wanted.play.clip(self.clips), await self.clips.silence()
-        call = InboundCall(self.around, facts, wanted)
+        call = make(self.around, facts, wanted)
         await call.ring(clip, silence, self.config.media_address)
         self._add(call)
-        self.messages.called(number.config, self.plan_of(wanted.from_), call_id, callback=number.callback_enabled)
+        self.messages.called(number, self.plan_of(wanted.from_), call_id)
         _log.info("call %s: user %s calls %s", call_id[:120], wanted.from_, number.config.display_number)
         return call
 
@@ -140,12 +133,16 @@ class World:
     async def _dial(
         self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
     ) -> str:
+        number.may_dial(self.clock.now())
         plan, config = self.callee(body), number.config
         if not plan.callable:
             raise GraphError(138001)
+        number.may_dial_user(plan.number)
         self.permissions.check_call(config, plan.number, self.clock.now())
-        if any(self._is_between(call, config, plan) for call in self.calls.values()):
+        live = [call for call in self.calls.values() if call.live and call.facts.number == config]
+        if any(call.facts.user.number == plan.number for call in live):
             raise GraphError(138003)
+        number.may_dial_more(len(live), self.clock.now())
         session = body.get("session")
         if not isinstance(session, dict) or session.get("sdp_type") != "offer":
             raise GraphError(100, "session.sdp_type has to be offer")
@@ -159,7 +156,9 @@ class World:
             error_places=plan.behaviour.error_places,
             extra=plan.behaviour.extra,
         )
-        call = OutboundCall(self.around, facts, plan, business, str(session["sdp"]))
+        person = self.phones.get(plan.number)
+        make = OutboundCall if person is None else person.called
+        call = make(self.around, facts, plan, business, str(session["sdp"]))
         call.opaque, call.extras = opaque, extras
         try:
             clip, silence = await plan.play.clip(self.clips), await self.clips.silence()
@@ -167,6 +166,7 @@ class World:
         except (SoundError, OSError) as error:
             raise GraphError(138004, str(error)) from None
         self._add(call)
+        number.dialled_at.append(self.clock.now())
         _log.info("call %s: %s calls user %s", call.id, config.display_number, plan.number)
         return call.id
 
@@ -247,10 +247,6 @@ class World:
                     return plan
             raise GraphError(unknown)
         raise GraphError(100, "to has to be a phone number, or recipient a user id")
-
-    @staticmethod
-    def _is_between(call: Call, number: NumberConfig, plan: UserPlan) -> bool:
-        return call.live and call.facts.number == number and call.facts.user.number == plan.number
 
     def number_named(self, to: str | None) -> BusinessNumber:
         """By phone_number_id or display number; None is the first one. Raises ControlError 404."""

@@ -2,8 +2,9 @@
 
 from ari_app.store.configuration.advice import advise
 from ari_app.store.configuration.faults import Fault
-from ari_app.store.configuration.reading import Reading, read
+from ari_app.store.configuration.reading import Reading, read, read_node
 from ari_app.store.configuration.references import check
+from ari_app.store.configuration.source import Node
 from ari_app.store.configuration.ways import check_loops
 
 
@@ -11,7 +12,15 @@ def examine(content: bytes) -> tuple[Reading | None, list[Fault]]:
     """Read and check a file: everything that is wrong with it, in the order of its lines; warnings only where
     nothing is wrong. No Reading where there is nothing to go on with.
     """
-    found = read(content)
+    return _examined(read(content))
+
+
+def examine_node(root: Node) -> tuple[Reading | None, list[Fault]]:
+    """The same for what is no file: the console's."""
+    return _examined(read_node(root, []))
+
+
+def _examined(found: Reading | list[Fault]) -> tuple[Reading | None, list[Fault]]:
     if isinstance(found, list):
         return None, sorted(set(found))
     check(found)

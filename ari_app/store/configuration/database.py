@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import asyncpg
@@ -20,6 +20,9 @@ STATEMENT_SECONDS = 60.0
 LOCK_SECONDS = 10
 
 _NUMBERS, _AGENTS = "whatsapp.numbers", "pbx.agents"
+
+
+Then = Callable[[asyncpg.Connection, list[Change]], Awaitable[None]]
 
 
 class ConfigurationError(Exception):
@@ -47,15 +50,18 @@ async def lock(connection: asyncpg.Connection) -> None:
     await connection.execute("SELECT pg_advisory_lock($1)", sql.LOCK_KEY)
 
 
-async def read(connection: asyncpg.Connection) -> Rows:
+async def read(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> Rows:
     """All of it, as it was at one moment."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return await _rows(connection)
 
 
-async def replace(connection: asyncpg.Connection, wanted: Rows, *, dry_run: bool) -> list[Change]:
+async def replace(
+    connection: asyncpg.Connection, wanted: Rows, *, dry_run: bool, then: "Then | None" = None
+) -> list[Change]:
     """Make the configuration these rows and return what that changes; with `dry_run`, only try.
 
+    `then` is called with the changes in the same transaction: with them, or not at all, goes what it writes.
     Raises ConfigurationError when something to be removed is still needed.
     """
     transaction = connection.transaction(isolation="repeatable_read")
@@ -69,7 +75,8 @@ async def replace(connection: asyncpg.Connection, wanted: Rows, *, dry_run: bool
             await _apply(connection, steps)
             if await _rows(connection) != wanted:
                 raise ConfigurationError("PostgreSQL did not keep the configuration as it was written; this is a fault")
-            await connection.execute("SELECT pg_notify($1, '')", sql.CHANNEL)
+            if then is not None:
+                await then(connection, found)
     except BaseException:
         await transaction.rollback()
         raise
@@ -103,7 +110,7 @@ def _step(table: Table, before: dict[Key, Row], after: dict[Key, Row]) -> _Step:
     )
 
 
-async def _rows(connection: asyncpg.Connection) -> Rows:
+async def _rows(connection: asyncpg.Connection | asyncpg.pool.PoolConnectionProxy) -> Rows:
     found: Rows = {}
     for table in TABLES:
         rows: list[Row] = json.loads(await connection.fetchval(sql.select(table)))

@@ -60,6 +60,11 @@ def read(content: bytes) -> Reading | list[Fault]:
     root, faults = load(text)
     if root is None:
         return faults
+    return read_node(root, faults)
+
+
+def read_node(root: Node, faults: list[Fault]) -> Reading | list[Fault]:
+    """What was parsed already; `faults` were found on the way."""
     if not isinstance(root.value, dict):
         return [*faults, Fault(root.position, f"a configuration is a mapping with the sections {', '.join(ENTRIES)}")]
     names = {

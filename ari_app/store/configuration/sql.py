@@ -8,9 +8,6 @@ from ari_app.store.configuration.tables import Table
 #: Any constant does, so long as nothing else in the database locks on it.
 LOCK_KEY = 0x77615F636667
 
-#: Whom a change of the configuration concerns, listens here. No payload: read anew.
-CHANNEL = "asterisk_whatsapp_configuration"
-
 _MEMBER = (
     "jsonb_to_recordset($1::jsonb) AS r(group_name text, endpoint text, priority integer) "
     "JOIN pbx.agents a USING (endpoint)"

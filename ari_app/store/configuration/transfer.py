@@ -38,11 +38,18 @@ async def prompt_names(dsn: str) -> set[str]:
 
 
 async def carry_in(
-    dsn: str, reading: Reading, *, maker: PromptMaker | None, folder: Path, dry_run: bool = False
+    dsn: str,
+    reading: Reading,
+    *,
+    maker: PromptMaker | None,
+    folder: Path,
+    dry_run: bool = False,
+    then: database.Then | None = None,
 ) -> Result:
     """Make the configuration what the file says, all of it or, where there are faults, nothing.
 
-    `folder` is where the sound files are that it names. Raises ConfigurationError; nothing is changed then.
+    `folder` is where the sound files are that it names; `then` is as in `database.replace`.
+    Raises ConfigurationError; nothing is changed then.
     """
     async with database.session(dsn) as connection:
         await database.lock(connection)
@@ -55,6 +62,6 @@ async def carry_in(
         if faults := reading.faults[known:]:
             return Result(faults=sorted(faults))
         wanted: Rows = rows_of(reading.document) | {_PROMPTS: prompts}
-        changes = await database.replace(connection, wanted, dry_run=dry_run)
+        changes = await database.replace(connection, wanted, dry_run=dry_run, then=then)
     files = (frozenset(str(row["file"]) for row in rows.values()) for rows in (prompts, before))
     return Result(changes, [], *files)

@@ -1,6 +1,7 @@
 """A call's states, and how calls end: rules that hold whatever happens."""
 
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -34,15 +35,21 @@ def step(call: Call, state: State, at: datetime, end: Ending) -> Call:
             return call.connected(AGENT.id, at)
         case State.ENDED:
             return call.ended(end, at)
-        case State.RECEIVED:
+        case State.DIALING:
+            return call.dialing()
+        case State.RECEIVED | State.REQUESTED:
             raise IllegalTransition
 
 
-@given(st.lists(st.tuples(st.sampled_from(State), MOMENTS, ANY_ENDING), max_size=12))
+@given(
+    st.sampled_from([State.RECEIVED, State.REQUESTED]),
+    st.lists(st.tuples(st.sampled_from(State), MOMENTS, ANY_ENDING), max_size=12),
+)
 def test_a_record_is_whole_and_in_order_whatever_is_attempted(
+    first: State,
     steps: list[tuple[State, datetime, Ending]],
 ) -> None:
-    call = new_call()
+    call = replace(new_call(), state=first)
     for state, at, end in steps:
         before = call
         try:
@@ -108,3 +115,21 @@ def test_a_fault_fails_a_call_but_not_one_that_had_been_answered() -> None:
 @given(ANY_ENDING)
 def test_reasons_are_bounded(end: Ending) -> None:
     assert len(end.reason) <= REASON_LENGTH
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), max_size=20))
+def test_holding_is_counted_once_and_only_while_it_lasts(changes: list[tuple[bool, int]]) -> None:
+    """The phone may say the same twice, and the call may end while it holds."""
+    call, at = new_call().ringing().connected(AGENT.id, START), START
+    held, since = 0, None
+    for holds, seconds in changes:
+        at += timedelta(seconds=seconds)
+        call = call.held(at) if holds else call.resumed(at)
+        if holds:
+            since = since or at
+        elif since is not None:
+            held, since = held + int((at - since).total_seconds()), None
+    at += timedelta(seconds=5)
+    call = call.ended(ending.talked(EndedBy.USER), at)
+    assert call.hold_seconds == held + (0 if since is None else (at - since).total_seconds())
+    assert call.held_at is None

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.simulator.conftest import Stage
 from tests.unit.simulator.rawpeer import RawPeer
 from whatsapp_bridge.simulator.client import PhoneCall
-from whatsapp_bridge.simulator.models import Behaviour, UserPlan
+from whatsapp_bridge.simulator.models import Behaviour, GraphFault, NumberState, UserPlan
 from whatsapp_bridge.simulator.phone import Sound, Tone
 
 USER = "14085551234"
@@ -112,3 +112,79 @@ async def test_what_meta_would_not_connect(stage: Stage) -> None:
     assert (await stage.business.act("accept", call_id, sdp))[1]["error"]["code"] == 100
     assert (await stage.business.act("terminate", call_id))[0] == 200
     assert await code(sdp="") == 100
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (NumberState(outbound_available=False), 138013),
+        (NumberState(outbound_suspended=True), 138014),
+        (NumberState(payment_valid=False), 131044),
+        (NumberState(concurrent_calls=0), 138002),
+        (NumberState(new_calls_a_day=0), 138005),
+        (NumberState(allowed_users=["14085550000"]), 131030),
+        (NumberState(calling_enabled=False), 138000),
+    ],
+)
+async def test_what_the_number_may_not(stage: Stage, state: NumberState, code: int) -> None:
+    await stage.meta.set_number("106540352242922", state)
+    _, sdp = offer()
+    _, body = await dial(stage, sdp)
+    assert body["error"]["code"] == code
+
+
+async def test_a_busy_user_rejects_without_ringing(stage: Stage) -> None:
+    await stage.meta.plan_user(UserPlan(number=USER, answer="busy", answer_ms=80))
+    _, sdp = offer()
+    await dial(stage, sdp)
+    await stage.business.next_call("terminate")
+    assert statuses(stage) == ["REJECTED"]
+
+
+async def test_the_user_can_talk_before_accepted_is_told(stage: Stage) -> None:
+    await stage.meta.plan_user(
+        UserPlan(
+            number=USER,
+            setup="passive",
+            answer_ms=100,
+            accepted_delay_ms=400,
+            play=Sound(tone=Tone(hz=1000)),
+            behaviour=Behaviour(waits_for_media=False),
+        )
+    )
+    peer, sdp = offer()
+    _, body = await dial(stage, sdp)
+    connect = await stage.business.next_call("connect")
+    peer.learn(connect["session"]["sdp"])
+    await peer.connect()
+    await peer.until(lambda: peer.received >= 3, 2)
+    assert "ACCEPTED" not in statuses(stage)
+    call = await stage.meta.call(body["calls"][0]["id"])
+    await call.wait(webhook="ACCEPTED")
+    await call.end()
+    await peer.close()
+
+
+async def test_sound_while_it_rings_is_sent_if_wanted(stage: Stage) -> None:
+    await stage.meta.plan_user(
+        UserPlan(number=USER, setup="passive", answer="ignore", early_media=True, play=Sound(tone=Tone(hz=1000)))
+    )
+    peer, sdp = offer()
+    _, body = await dial(stage, sdp)
+    connect = await stage.business.next_call("connect")
+    peer.learn(connect["session"]["sdp"])
+    await peer.connect()
+    await peer.until(lambda: peer.received >= 3, 2)
+    assert statuses(stage) == ["RINGING"]
+    await (await stage.meta.call(body["calls"][0]["id"])).end()
+    await peer.close()
+
+
+async def test_a_reply_can_come_after_the_webhooks(stage: Stage) -> None:
+    await stage.meta.fail(GraphFault(action="connect", delay_ms=300, applied=True))
+    await stage.meta.plan_user(UserPlan(number=USER, connect_ms=0, ringing_ms=0, answer_ms=50))
+    _, sdp = offer()
+    status, body = await dial(stage, sdp)
+    assert status == 200
+    assert statuses(stage) == ["RINGING", "ACCEPTED"]
+    await (await stage.meta.call(body["calls"][0]["id"])).end()

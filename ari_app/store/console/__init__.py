@@ -1,0 +1,1 @@
+"""What the console keeps in PostgreSQL, and what its pages read there."""
