@@ -17,6 +17,7 @@ from ari_app.runtime import (
     prompt_command,
     rate_command,
     records_command,
+    settings_command,
     user_command,
     voicemail_command,
 )
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     records_command.add_to(commands)
+    settings_command.add_to(commands)
     return parser
 
 
