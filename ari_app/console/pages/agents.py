@@ -25,7 +25,7 @@ _ALL = [
         "Agent",
         "",
         (
-            Field("name", "Name", hint="As callers' records and other agents show it."),
+            Field("name", "Name", required=True, hint="As callers' records and other agents show it."),
             Field(
                 "extension",
                 "Extension",
