@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ari_app.runtime import (
     balance_command,
+    call_command,
     config_command,
     prompt_command,
     rate_command,
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     prompt_command.add_to(commands)
     voicemail_command.add_to(commands)
     user_command.add_to(commands)
+    call_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     records_command.add_to(commands)
