@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from ari_app.console.access import NavItem, Page, Table
-from ari_app.console.pages import account, audit, sign_in, start, users
+from ari_app.console.pages import account, audit, call_status, desk, live, sign_in, start, users, wrap_up
 
 #: The order is that of the navigation.
-SUBJECTS = (start, sign_in, account, users, audit)
+SUBJECTS = (start, sign_in, account, call_status, live, desk, wrap_up, users, audit)
 
 
 def table() -> Table:
