@@ -34,14 +34,15 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue.
+#: From each state, the states that may follow. An agent who refuses puts the caller back into the queue, and so does
+#: somebody who does not take a call that an agent transferred.
 NEXT: dict[State, frozenset[State]] = {
     State.RECEIVED: frozenset({State.QUEUED, State.RINGING, State.CONNECTED, State.ENDED}),
     State.QUEUED: frozenset({State.RINGING, State.ENDED}),
     State.REQUESTED: frozenset({State.DIALING, State.ENDED}),
     State.DIALING: frozenset({State.RINGING, State.CONNECTED, State.ENDED}),
     State.RINGING: frozenset({State.QUEUED, State.CONNECTED, State.ENDED}),
-    State.CONNECTED: frozenset({State.ENDED}),
+    State.CONNECTED: frozenset({State.QUEUED, State.ENDED}),
     State.ENDED: frozenset(),
 }
 
@@ -74,10 +75,14 @@ class Call:
     direction: Direction = Direction.INBOUND
     refusal: str | None = None
     "Code of the rule by which an outbound call was refused."
+    held_at: datetime | None = None
+    "Since when the other side's phone holds the caller; None: it does not."
+    hold_seconds: float = 0.0
+    "How long it did before."
 
     def queued(self, at: datetime) -> "Call":
         """The caller waits (again). `queued_at` is when that began."""
-        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self._not_before(at))
+        return replace(self._to(State.QUEUED), queued_at=self.queued_at or self.connected_at or self._not_before(at))
 
     def dialing(self) -> "Call":
         """The bridge is asked to call the user."""
@@ -88,11 +93,26 @@ class Call:
         return self._to(State.RINGING)
 
     def connected(self, agent_id: UUID | None, at: datetime) -> "Call":
-        """The caller and an agent, or somebody who is no agent of ours, hear each other."""
-        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=self._not_before(at))
+        """The caller and an agent, or somebody who is no agent of ours, hear each other. `connected_at` is the first
+        time.
+        """
+        connected_at = self.connected_at or self._not_before(at)
+        return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=connected_at)
+
+    def held(self, at: datetime) -> "Call":
+        """The other side's phone holds the caller; that it says so again changes nothing."""
+        return self if self.held_at is not None else replace(self, held_at=self._not_before(at))
+
+    def resumed(self, at: datetime) -> "Call":
+        """They talk again, or others do; also when nobody was held."""
+        if self.held_at is None:
+            return self
+        held = max(0.0, (at - self.held_at).total_seconds())
+        return replace(self, held_at=None, hold_seconds=self.hold_seconds + held)
 
     def ended(self, ending: Ending, at: datetime) -> "Call":
-        return replace(self._to(State.ENDED), ending=ending, ended_at=self._not_before(at))
+        over = self.resumed(at)
+        return replace(over._to(State.ENDED), ending=ending, ended_at=self._not_before(at))
 
     def _to(self, state: State) -> "Call":
         if state not in NEXT[self.state]:

@@ -91,3 +91,10 @@ def not_taken(cause: int, words: str | None) -> Ending:
             return Ending(Status.NO_ANSWER, EndedBy.SYSTEM, words or "the user did not answer")
         case _:
             return Ending(Status.FAILED, EndedBy.SYSTEM, words or f"the user could not be called (cause {cause})")
+
+
+def of_one_who_talked(result: Ending) -> Ending:
+    """How a call ends that had been answered, and was to be answered again after a transfer in vain."""
+    if result.status in (Status.USER_ABANDON, Status.MISSED, Status.FAILED):
+        return replace(result, status=Status.ANSWERED)
+    return result

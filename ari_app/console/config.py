@@ -1,5 +1,6 @@
 """The console's part of the configuration file."""
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -22,6 +23,9 @@ class ConsoleConfig(BaseModel):
     "A session without a request ends after so long."
     session_hours: int = Field(12, ge=1, le=720)
     "A session ends after so long, whatever happens in it."
+
+    sounds_folder: Path | None = None
+    "Where Asterisk's sounds of one language are, such as /usr/share/asterisk/sounds/en: for listening to them."
 
     @field_validator("listen")
     @classmethod

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 import phonenumbers
@@ -31,10 +32,12 @@ class Renderer:
             "iso": iso,
             "shown": shown,
             "initials": initials,
+            "urlencode_name": lambda name: quote(str(name), safe=""),
             "words": lambda name: str(name).replace("_", " "),
         }
         self._environment.globals["asset"] = assets.address
-        self._environment.globals["ui"] = self._environment.get_template("parts/ui.html").module
+        for name in ("ui", "fields"):
+            self._environment.globals[name] = self._environment.get_template(f"parts/{name}.html").module
 
     def render(self, template: str, context: Mapping[str, Any]) -> str:
         return self._environment.get_template(template).render(context)

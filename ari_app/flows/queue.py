@@ -21,7 +21,7 @@ from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
 from ari_app.flows.roster import direct_rules
-from ari_app.flows.talk import join, talk
+from ari_app.flows.talk import Unanswered, join, leave, talk_or_come_back
 from ari_app.flows.visit import Visit
 from ari_app.queueing import Why
 
@@ -256,11 +256,22 @@ class Queue:
                 return True
         return not left(event, ringing.channel.id)
 
-    async def _talk(self, ringing: Ringing) -> Ending:
+    async def _talk(self, ringing: Ringing) -> Destination | Ending | None:
         try:
-            return await talk(self._visit, ringing.channel, ringing.agent.name)
+            result = await talk_or_come_back(self._visit, ringing.channel, ringing.agent.name)
         finally:
             self._exchange.talked(self._visit.call.id, ringing.agent.id)
+        return await self._take_back(result) if isinstance(result, Unanswered) else result
+
+    async def _take_back(self, transfer: Unanswered) -> Destination | None:
+        """The caller waits again, in the place of before, for agents of these groups."""
+        visit = self._visit
+        note = f"{transfer.name} did not take the transferred call"
+        logger.info("call %s: %s, the caller waits again", visit.call.id, note)
+        visit.notes.append(note)
+        await visit.step("back from transfer")
+        await leave(visit)
+        return None if self._shown(self._group.name) is None else Destination(Kind.GROUP, self._group.name)
 
     async def _silence(self) -> None:
         """No phone rings for this caller any more."""

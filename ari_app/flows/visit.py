@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ari_app.ari import AriClient, AriError, Bridge, Channel
 from ari_app.calls import ending
-from ari_app.calls.call import Call, Direction
+from ari_app.calls.call import Call, Direction, State
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Offer
 from ari_app.calls.route import Route
@@ -147,7 +147,7 @@ class Visit:
         if self.caller.taken_away:
             return self.fault("the caller was taken out of the application")
         outbound = self.call.direction is Direction.OUTBOUND
-        if self.call.connected_at is not None:
+        if self.call.state is State.CONNECTED:
             return ending.talked(EndedBy.USER, user="the user" if outbound else "the caller")
         return ending.cancelled(self.moment) if outbound else ending.abandoned(self.moment)
 
@@ -157,6 +157,8 @@ class Visit:
     async def finish(self, result: Ending, write_limit: float) -> None:
         """Hang up, give everything back, write the record; `write_limit` in s."""
         at = now()
+        if self.call.connected_at is not None:
+            result = ending.of_one_who_talked(result)
         await self._release()
         for ringing in self.rung.values():
             ringing.abandon(result.reason)

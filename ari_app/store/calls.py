@@ -15,13 +15,13 @@ from ari_app.store.database import Database
 _SAVE_CALL = """
 INSERT INTO pbx.calls (id, linkedid, channel_type, direction, number, caller_number, caller_name, whatsapp_call_id,
                        state, status, ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at, path,
-                       refusal)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+                       refusal, hold_seconds)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
 ON CONFLICT (id) DO UPDATE
    SET state = excluded.state, status = excluded.status, ended_by = excluded.ended_by, reason = excluded.reason,
        agent_id = excluded.agent_id, queued_at = excluded.queued_at, connected_at = excluded.connected_at,
        ended_at = excluded.ended_at, path = excluded.path, refusal = excluded.refusal,
-       whatsapp_call_id = excluded.whatsapp_call_id
+       whatsapp_call_id = excluded.whatsapp_call_id, hold_seconds = excluded.hold_seconds
 """
 
 _SAVE_OFFER = """
@@ -91,6 +91,7 @@ def _call_row(call: Call) -> tuple[object, ...]:
         call.ended_at,
         list(call.path),
         call.refusal,
+        None if call.connected_at is None else round(call.hold_seconds),
     )
 
 

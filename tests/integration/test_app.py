@@ -96,7 +96,7 @@ class Office:
     database: asyncpg.Connection
 
     async def has_one_agent(self) -> None:
-        await self.database.execute("TRUNCATE pbx.calls CASCADE")
+        await self.database.execute("DELETE FROM pbx.calls")
         await self.database.execute("DELETE FROM pbx.agents WHERE name <> 'Agent 1001'")
 
     async def agent_is(self, endpoint: str, ring_seconds: int = 3) -> None:
@@ -154,7 +154,7 @@ class Office:
 async def office(stack: Stack) -> AsyncIterator[Office]:
     database = await asyncpg.connect(stack.dsn)
     try:
-        await database.execute("TRUNCATE pbx.calls CASCADE")
+        await database.execute("DELETE FROM pbx.calls")
         async with AriClient(
             stack.asterisk.ari_url,
             "asterisk-whatsapp",
@@ -201,7 +201,7 @@ async def test_the_caller_hangs_up_while_talking(office: Office) -> None:
 
 async def test_an_ordinary_voice_call_goes_the_same_way(office: Office) -> None:
     await office.agent_is("Local/leave@test-agents")
-    await office.database.execute("INSERT INTO pbx.routes (number) VALUES ('900')")
+    await office.database.execute("INSERT INTO pbx.routes (number, calling_enabled) VALUES ('900', true)")
     await office.database.execute("INSERT INTO pbx.route_groups VALUES ('900', 1, 'Agents')")
     try:
         async with office.caller("900", context="phones") as caller:

@@ -135,7 +135,7 @@ async def test_the_users_first_word_is_heard_whole(
 
 async def test_what_meta_sends_while_it_rings_is_not_heard(dial: Any, meta: SimulatorClient, tmp_path: Path) -> None:
     words = two_words(tmp_path / "words.wav")
-    await meta.plan_user(UserPlan(number=USER, ringing_ms=300, answer_ms=2000, early_media=True, play=words))
+    await meta.plan_user(UserPlan(number=USER, ringing_ms=50, answer_ms=1750, early_media=True, play=words))
     agent = await dial(then="listen", FILE=str(tmp_path / "agent"))
     await agent.row()
     agent_heard = read_wav(tmp_path / "agent.wav")
@@ -217,19 +217,21 @@ async def test_a_meta_that_is_overloaded_or_ill_is_asked_once(
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "extra"),
     [
-        GraphFault(action="connect", disconnect=True, applied=True),
-        GraphFault(action="connect", code=1, http_status=500, applied=True),
-        GraphFault(action="connect", delay_ms=1500, applied=True),
+        (GraphFault(action="connect", disconnect=True, applied=True), {}),
+        (GraphFault(action="connect", code=1, http_status=500, applied=True), {}),
+        (GraphFault(action="connect", delay_ms=1500, applied=True), {}),
+        # Webhooks without what we gave the call: number and user tell it.
+        (GraphFault(action="connect", disconnect=True, applied=True), {"biz_opaque_callback_data": ""}),
     ],
-    ids=["lost", "an error", "late"],
+    ids=["lost", "an error", "late", "lost and unnamed"],
 )
 async def test_a_call_whose_reply_is_lost_is_found_by_its_webhooks(
-    dial: Any, meta: SimulatorClient, fault: GraphFault
+    dial: Any, meta: SimulatorClient, fault: GraphFault, extra: dict[str, str]
 ) -> None:
     await meta.fail(fault)
-    await meta.plan_user(UserPlan(number=USER, answer_ms=300))
+    await meta.plan_user(UserPlan(number=USER, answer_ms=300, behaviour=Behaviour(extra=extra)))
     agent = await dial()
     row = await agent.row("connected")
     phone = await agent.phone()

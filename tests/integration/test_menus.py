@@ -33,7 +33,7 @@ def stack_options() -> StackOptions:
 async def house(stack: Stack) -> AsyncIterator[House]:
     async with house_of(stack) as house:
         await house.database.execute(
-            "TRUNCATE pbx.calls CASCADE; DELETE FROM pbx.route_groups; DELETE FROM pbx.groups; DELETE FROM pbx.agents;"
+            "DELETE FROM pbx.calls; DELETE FROM pbx.route_groups; DELETE FROM pbx.groups; DELETE FROM pbx.agents;"
             "UPDATE pbx.routes SET incoming = 'agent_group', menu = NULL, entry_prompt = 'sound:beep';"
             "DELETE FROM pbx.menus; DELETE FROM pbx.schedules"
         )

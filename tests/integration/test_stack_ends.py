@@ -73,7 +73,7 @@ def up(closure: Closure) -> Iterator[Up]:
 
 
 def test_one_line_tells_all_and_every_pid_is_a_child(up: Up) -> None:
-    assert set(up.told["pids"]) == {"postgres", "asterisk", "simulator", "bridge", "app"}
+    assert set(up.told["pids"]) == {"postgres", "asterisk", "simulator", "bridge", "app", "console"}
     assert set(up.told["pids"].values()) <= set(descendants(up.process.pid))
     assert Path(up.told["logs"]).is_dir()
 

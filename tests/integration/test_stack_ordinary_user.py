@@ -79,7 +79,7 @@ def test_up_and_down_without_root(python: str, home: Path) -> None:
             told = json.loads(line)
             owners = {name: Path(f"/proc/{pid}").stat().st_uid for name, pid in told["pids"].items()}
             assert owners == dict.fromkeys(
-                ["postgres", "asterisk", "simulator", "bridge", "app"], pwd.getpwnam(USER).pw_uid
+                ["postgres", "asterisk", "simulator", "bridge", "app", "console"], pwd.getpwnam(USER).pw_uid
             )
             up.send_signal(signal.SIGTERM)
             assert up.wait(20) == 0

@@ -26,6 +26,8 @@ WHATSAPP_CALLER = """
 [phones]
 exten => whatsapp,1,Set(WHATSAPP_CALL_ID=wacid.transfer)
  same => n,Goto(whatsapp-in,15550783881,1)
+[outside]
+exten => 1003,1,Dial(PJSIP/1003)
 """
 
 
@@ -105,9 +107,12 @@ async def floor(stack: Stack, tmp_path: Path) -> AsyncIterator[Floor]:
 
     database = await asyncpg.connect(stack.dsn)
     try:
-        await database.execute("TRUNCATE pbx.calls CASCADE")
+        await database.execute("DELETE FROM pbx.calls")
         await database.execute("DELETE FROM pbx.routes WHERE number = $1", NUMBER)
-        await database.execute("INSERT INTO pbx.routes (number, entry_prompt) VALUES ($1, 'sound:beep')", NUMBER)
+        await database.execute(
+            "INSERT INTO pbx.routes (number, calling_enabled, entry_prompt) VALUES ($1, true, 'sound:beep')",
+            NUMBER,
+        )
         await database.execute(
             "INSERT INTO pbx.route_groups (number, position, group_name) "
             "SELECT $1, 1, group_name FROM pbx.route_groups LIMIT 1",
@@ -191,19 +196,56 @@ async def test_the_recording_goes_on_after_attended_transfers(floor: Floor) -> N
         assert sum(end - start for start, end in tone_spans(heard, hertz, min_s=0.2)) > 1.2
 
 
-async def test_a_transfer_to_nowhere_ends_the_call_and_says_so(floor: Floor) -> None:
+async def test_after_a_transfer_to_a_phone_that_refuses_the_caller_waits_again_and_agents_ring(
+    floor: Floor,
+) -> None:
     made, taken = await floor.connect()
     await floor.third.do_not_disturb(True)
     await floor.refer(floor.agent, taken, "1003")
+    again = await floor.agent.ringing(timeout=PATIENCE)
+    assert made.close_reason is None
+    await again.answer()
+    await floor.row("SELECT * FROM pbx.calls WHERE state = 'connected'")
+    await asyncio.sleep(1)
+    await again.hang_up()
     await made.closed(timeout=PATIENCE)
     call = await floor.ended()
-    assert (call["status"], call["reason"]) == ("Answered", "extension 1003 hung up")
+    assert (call["status"], call["ended_by"], call["reason"]) == ("Answered", "agent", "Agent 1001 hung up")
+    assert call["path"] == ["group:Agents", "transfer:1003", "back from transfer", "group:Agents"]
+    offers = await floor.database.fetch("SELECT outcome, started_at FROM pbx.offers ORDER BY started_at")
+    assert [offer["outcome"] for offer in offers] == ["answered", "answered"]
+    assert call["queued_at"] < offers[0]["started_at"]  # the place of before
+    assert call["connected_at"] < offers[1]["started_at"]
+
+
+async def test_a_caller_who_hangs_up_while_waiting_again_has_talked_all_the_same(floor: Floor) -> None:
+    made, taken = await floor.connect()
+    await floor.third.do_not_disturb(True)
+    await floor.refer(floor.agent, taken, "1003")
+    again = await floor.agent.ringing(timeout=PATIENCE)
+    await made.hang_up()
+    await again.closed(timeout=PATIENCE)
+    call = await floor.ended()
+    assert (call["status"], call["ended_by"]) == ("Answered", "user")
+    assert call["reason"] == "the caller hung up while Agent 1001 was ringing"
+
+
+async def test_a_whatsapp_call_is_transferred_within_the_house(floor: Floor) -> None:
+    made, taken = await floor.connect("whatsapp")
+    await floor.refer(floor.agent, taken, "1003")
+    ringing = await floor.third.ringing(timeout=PATIENCE)
+    await ringing.answer()
+    await ringing.hang_up()
+    await made.closed(timeout=PATIENCE)
+    assert (await floor.ended())["reason"] == "extension 1003 hung up"
 
 
 async def test_a_whatsapp_call_is_not_transferred_to_where_a_telephone_network_may_be(floor: Floor) -> None:
     made, taken = await floor.connect("whatsapp")
+    (agents,) = [c for c in await floor.ari.channels.list() if c.data and c.data.name.startswith("PJSIP/1001")]
+    await agents.set_variable("TRANSFER_CONTEXT", "outside")
     await floor.refer(floor.agent, taken, "1003")
     await made.closed(timeout=PATIENCE)
     call = await floor.ended()
     assert (call["channel_type"], call["status"], call["ended_by"]) == ("WhatsApp Call", "Answered", "system")
-    assert call["reason"] == "the PSTN guard keeps WhatsApp calls from extension 1003 of context phones"
+    assert call["reason"] == "the PSTN guard keeps WhatsApp calls from extension 1003 of context outside"

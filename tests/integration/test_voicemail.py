@@ -64,7 +64,8 @@ async def house(stack: Stack) -> AsyncIterator[House]:
             "VALUES ('nobody', 'sound:beep', 1, 0, 'voicemail:Agents') ON CONFLICT DO NOTHING"
         )
         await house.database.execute(
-            "INSERT INTO pbx.routes (number, incoming, menu) VALUES ($1, 'ivr', 'nobody'), ('900', 'ivr', 'nobody') "
+            "INSERT INTO pbx.routes (number, calling_enabled, incoming, menu) "
+            "VALUES ($1, true, 'ivr', 'nobody'), ('900', true, 'ivr', 'nobody') "
             "ON CONFLICT (number) DO UPDATE SET incoming = 'ivr', menu = 'nobody'",
             house.number,
         )

@@ -158,7 +158,7 @@ class GraphClient:
             reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
             taken = not isinstance(error, aiohttp.ClientConnectorError)
             raise GraphUnavailable(action, call_id, f"Meta cannot be reached: {reason}", taken=taken) from error
-        if status < 300 and (reply.get("success") is True or "calls" in reply):
+        if status < 300 and (action == "connect" or reply.get("success") is True):
             return reply
         code, text = _error(reply)
         if status >= 500:

@@ -3,10 +3,50 @@
 from collections.abc import Sequence
 
 from ari_app.console.access import NavItem, Page, Table
-from ari_app.console.pages import account, audit, call_status, desk, live, sign_in, start, users, wrap_up
+from ari_app.console.pages import (
+    account,
+    agents,
+    audit,
+    call_status,
+    channel_meta,
+    channel_settings,
+    channel_voice,
+    channels,
+    desk,
+    groups,
+    hours,
+    ivr,
+    live,
+    money,
+    prompts,
+    sign_in,
+    start,
+    users,
+    wrap_up,
+)
 
 #: The order is that of the navigation.
-SUBJECTS = (start, sign_in, account, call_status, live, desk, wrap_up, users, audit)
+SUBJECTS = (
+    start,
+    sign_in,
+    account,
+    call_status,
+    live,
+    desk,
+    channels,
+    channel_meta,
+    channel_settings,
+    channel_voice,
+    agents,
+    groups,
+    ivr,
+    hours,
+    prompts,
+    money,
+    wrap_up,
+    users,
+    audit,
+)
 
 
 def table() -> Table:

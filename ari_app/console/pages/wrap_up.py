@@ -11,7 +11,7 @@ from ari_app.store.console.notes import NoteRefused, NoteStore
 from ari_app.store.console.users import Role
 
 routes = Routes()
-NAVIGATION = (NavItem("Work", "Wrap-up codes", "/wrap-up", "check"),)
+NAVIGATION = (NavItem("Configuration", "Wrap-up codes", "/wrap-up", "check"),)
 
 
 @routes.get("/wrap-up", roles=SUPERVISORS)

@@ -78,7 +78,13 @@ const listen = (address) => {
 };
 
 // Fields that only matter for some choice: <div data-when="incoming=ivr,ai_agent">.
+const free = (form) => {
+  for (const field of form.querySelectorAll("[data-free]")) {
+    field.querySelector("[data-free-text]").hidden = field.querySelector("select").value !== field.dataset.free;
+  }
+};
 const dependent = (form) => {
+  free(form);
   const value = (name) => {
     const data = new FormData(form).getAll(name);
     return data.length ? data : [""];
@@ -93,6 +99,7 @@ const dependent = (form) => {
 const addLine = (rows) => {
   const line = rows.querySelector("template").content.cloneNode(true);
   rows.querySelector("[data-add]").before(line);
+  if (rows.closest("form")) free(rows.closest("form"));
   const lines = rows.querySelectorAll(".line");
   lines[lines.length - 1].querySelector("input, select")?.focus();
 };

@@ -64,7 +64,10 @@ class NumberEntry(Entry):
     together: Flag = False
     menu: Name | None = None
     handled_by_sip: Flag = False
-    calling_enabled: Flag = True
+    calling_enabled: Flag = False
+    call_icon: Flag = False
+    callback_permission: Flag = False
+    on_drift: Annotated[str, one_of("show", "reapply", "adopt")] = "show"
     schedule: Name | None = None
     max_calls: Annotated[int, between(1, 1000)] | None = None
     priority: Annotated[int, between(1, 100)] = 10

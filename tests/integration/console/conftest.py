@@ -131,7 +131,7 @@ class Browser:
         return await self.post("/sign-in", {"login": login, "password": password})
 
     async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
-        text = await response.text()
+        text = (await response.read()).decode(errors="replace")
         if _TOKEN.search(text):
             self.last = text
         return Answer(response.status, text, response.url.path_qs, response.headers)

@@ -60,7 +60,7 @@ class Asterisk:
 
 
 class Call:
-    def __init__(self, telephone_event: int | None = TELEPHONE_EVENT) -> None:
+    def __init__(self, telephone_event: int | None = TELEPHONE_EVENT, *, outbound: bool = False) -> None:
         self.meta, self.asterisk, self.digits = Meta(), Asterisk(), list[str]()
         self.clock = MediaClock()
         self.relay = Relay(
@@ -69,7 +69,14 @@ class Call:
             self.clock,
             telephone_event=telephone_event,
             on_digit=self.digits.append,
+            outbound=outbound,
         )
+
+    def says(self, payloads: list[bytes]) -> None:
+        """The user sends these, one packet after another."""
+        for number, payload in enumerate(payloads):
+            packet = RtpPacket(OPUS, not number, 700 + number, 960 * number, 7, payload)
+            self.meta.on_rtp(packet.serialize())
 
     def ticks(self, count: int) -> None:
         now = asyncio.get_running_loop().time()
@@ -198,3 +205,39 @@ async def test_a_closed_relay_hears_nothing_and_is_forgotten(call: Call) -> None
     assert (call.meta.on_rtp, call.asterisk.on_frame, call.asterisk.on_event) == (None, None, None)
     async with call.clock:
         pass
+
+
+@pytest.fixture
+async def outbound() -> Call:
+    return Call(outbound=True)
+
+
+async def test_a_user_who_speaks_before_accepted_is_heard_afterwards(outbound: Call) -> None:
+    words = [SPEECH + bytes((n,)) for n in range(20)]
+    outbound.says([QUIET, QUIET, *words])
+    assert not outbound.asterisk.frames
+    outbound.relay.open()
+    assert outbound.asterisk.frames == words
+
+
+async def test_sound_that_began_long_before_accepted_is_never_heard(outbound: Call) -> None:
+    outbound.says([SPEECH] * 60)
+    outbound.relay.open()
+    assert not outbound.asterisk.frames
+    outbound.meta.on_rtp(RtpPacket(OPUS, False, 760, 960 * 60, 7, SPEECH).serialize())
+    assert outbound.asterisk.frames == [SPEECH]
+
+
+async def test_an_agent_is_not_heard_before_the_user_has_answered(outbound: Call) -> None:
+    outbound.asterisk.on_frame(SPEECH)
+    outbound.ticks(10)
+    assert not outbound.meta.sent
+    outbound.relay.open()
+    assert [p.payload for p in outbound.meta.sent] == [SILENCE]
+
+
+async def test_digits_before_accepted_are_none(outbound: Call) -> None:
+    for payload in digit_payloads("5", 100):
+        outbound.meta.on_rtp(RtpPacket(TELEPHONE_EVENT, False, 1, 0, 7, payload).serialize())
+    outbound.relay.open()
+    assert outbound.digits == []

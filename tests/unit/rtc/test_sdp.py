@@ -88,3 +88,14 @@ def test_the_answer_takes_no_digits_from_a_client_that_sends_none() -> None:
     answer = sdp.answer(LOCAL, sdp.parse(offer))
     assert "telephone-event" not in answer
     assert "SAVPF 111\r\n" in answer
+
+
+def test_our_offer_is_what_meta_takes() -> None:
+    lines = sdp.offer(LOCAL).split("\r\n")
+    assert [line for line in lines if "fingerprint" in line] == ["a=fingerprint:sha-256 " + ":".join(["AB"] * 32)]
+    assert "a=setup:actpass" in lines
+    assert "m=audio 40000 UDP/TLS/RTP/SAVPF 111 126" in lines
+    assert {"a=rtpmap:111 opus/48000/2", "a=rtpmap:126 telephone-event/8000", "a=ptime:20", "a=rtcp-mux"} <= set(lines)
+    assert not [line for line in lines if "ice-lite" in line or "trickle" in line]
+    ours = sdp.parse(sdp.offer(LOCAL))
+    assert (ours.ice_ufrag, ours.opus, ours.telephone_event, ours.mid) == ("user", 111, 126, "audio")

@@ -30,7 +30,7 @@ def test_two_blocks_share_no_port() -> None:
 def test_a_port_in_use_by_somebody_else_is_passed_over() -> None:
     with PortBlock() as block, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind((LOOPBACK, block.first + 1))
-        assert block.take() == block.first + 2
+        assert block.take() > block.first + 1
 
 
 def test_the_folder_goes_with_the_run(temporary_base: Path) -> None:
