@@ -190,7 +190,9 @@ async def test_an_invitation_and_a_call_are_wanted_of_bridge_and_application(
         "INSERT INTO whatsapp.numbers (phone_number_id, display_number, name) VALUES ('107', '4930901820', 'Berlin') "
         "ON CONFLICT DO NOTHING"
     )
-    await desk.fetch("INSERT INTO pbx.routes (number) VALUES ('4930901820') ON CONFLICT DO NOTHING")
+    await desk.fetch(
+        "INSERT INTO pbx.routes (number, calling_enabled) VALUES ('4930901820', true) ON CONFLICT DO NOTHING"
+    )
     named = {"to": f"+{USER}", "number": "4930901820"}
     try:
         async with agent.follow(f"/desk/events?user={USER}") as stream:
