@@ -149,9 +149,9 @@ class Application:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._target_health.run(), name="target-health")
                 group.create_task(self._recordings.run(), name="recordings")
+                group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
                 group.create_task(self._node.run(), name="node")
                 group.create_task(self._post.run(), name="messages")
-                group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 group.create_task(self._facts.run(), name="facts")
                 group.create_task(self._outgoing.settle(), name="settlement")

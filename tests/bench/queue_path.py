@@ -91,10 +91,11 @@ async def _round(first: SippPhone, second: Baresip, caller: Baresip) -> Round:
     await made.hang_up()
     await made.closed()
     await taken.closed()
-    there, heard = (read_wav(call.recording.path) for call in (taken, made))
+    caller_recorded, agent_recorded = made.recording, taken.recording
+    there, heard = read_wav(agent_recorded.path), read_wav(caller_recorded.path)
     (agent_hears, _), *_ = tone_spans(there, CALLER_HZ, min_s=0.2)
     (caller_hears, until), *_ = tone_spans(heard, AGENT_HZ, min_s=0.2)
-    both = max(taken.recording.started_at + agent_hears, made.recording.started_at + caller_hears)
+    both = max(agent_recorded.started_at + agent_hears, caller_recorded.started_at + caller_hears)
     return Round(
         1000 * (taken.began_at - rejected),
         1000 * (both - answered),
