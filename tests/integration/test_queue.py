@@ -93,7 +93,7 @@ async def test_a_waiting_caller_leaves_by_the_exit_digit(office: Office) -> None
 
 
 async def test_of_many_phones_that_ring_the_slower_ones_show_no_missed_call(office: Office, tmp_path: Path) -> None:
-    """Cause 26: answered elsewhere (RFC 3326 on the CANCEL)."""
+    """Cause 26: answered elsewhere. On the CANCEL it is RFC 3326's "Call completed elsewhere", SIP;cause=200."""
     await office.agents("PJSIP/1001", "PJSIP/1002")
     await office.database.execute("UPDATE pbx.group_members SET priority = 1")
     await office.group(strategy="ring_all", ring_seconds=20)
@@ -105,7 +105,7 @@ async def test_of_many_phones_that_ring_the_slower_ones_show_no_missed_call(offi
             async with office.caller():
                 await two.saw("INVITE")
                 await one.saw("ACK")
-                await two.saw("Reason cause=26", timeout=2)
+                await two.saw("Reason cause=200", timeout=2)  # SIP;cause=200;text="Call completed elsewhere"
                 await two.saw("CANCEL", timeout=2)
                 await office.record(state="connected")
                 event = await events.wait_for(
