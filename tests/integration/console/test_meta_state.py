@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from ari_app.console.pages.channel_meta import words
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 
 PAGE = "/channels/15550783881/meta"
 EVIL = "<script>alert(1)</script>"

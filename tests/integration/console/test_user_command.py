@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ari_app.runtime.settings import write_toml
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 
 MAIN = "import sys; from ari_app.runtime.cli import main; sys.exit(main())"
 
