@@ -123,6 +123,7 @@ async def test_a_number_is_set_up_from_nothing(desk: Desk, pages: Pages) -> None
     await page.get_by_role("switch", name="Business hours").check()
     await page.get_by_label("Time zone of new hours").fill("Europe/Berlin")
     await save(page, "Save", "is saved")
+    pages.expect("status of 422")
     await page.get_by_label("Saturday, first interval, opens").fill("10:00")
     await page.get_by_label("Saturday, first interval, closes").fill("09:00")
     await page.get_by_role("button", name="Save hours").click()
