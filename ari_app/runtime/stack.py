@@ -265,7 +265,7 @@ class Stack:
                 "VALUES ($1, $2, $3, true) RETURNING id), "
                 "team AS (INSERT INTO pbx.groups (name) VALUES ('Agents') RETURNING name), "
                 "member AS (INSERT INTO pbx.group_members (group_name, agent_id) SELECT name, id FROM team, agent), "
-                "route AS (INSERT INTO pbx.routes (number) VALUES ($4) RETURNING number) "
+                "route AS (INSERT INTO pbx.routes (number, calling_enabled) VALUES ($4, true) RETURNING number) "
                 "INSERT INTO pbx.route_groups (number, position, group_name) SELECT number, 1, name FROM route, team",
                 f"Agent {extension}",
                 self.options.agent_endpoint,

@@ -207,7 +207,7 @@ async def test_twenty_calls_at_once_on_a_balance_for_seven(floor: Floor) -> None
     await floor.until(f"SELECT count(*) {mine} AND state = 'connected'", 7)
     await floor.until(f"SELECT count(*) {mine} AND (state = 'connected' OR refusal = 'balance')", 20)
     state = await floor.billing.state()
-    assert (state.held, state.free) == (state.balance, 0)
+    assert (state.held, state.free) == (state.balance, Decimal(0))
     assert len([call for call in await floor.meta.calls() if call["user"] in users]) == 7
     await floor.hang_up_all()
     await floor.until(f"SELECT count(*) {mine} AND state = 'ended'", 20)

@@ -20,7 +20,7 @@ from ari_app.store.configuration.tables import Tree
 from ari_app.store.console.agents import AgentStateStore
 
 routes = Routes()
-NAVIGATION = (NavItem("Configuration", "Agents", "/agents", "desk"),)
+NAVIGATION = (NavItem("Configuration", "Agents", "/agents", "person"),)
 
 _ALL = [
     Section(
