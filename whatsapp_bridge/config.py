@@ -77,6 +77,8 @@ class MetaConfig(WordingConfig):
     access_token: SecretStr
     app_secret: SecretStr
     verify_token: SecretStr
+    settings_seconds: int = Field(600, ge=5, le=86400)
+    "How often Meta is asked whether somebody has changed a number's settings elsewhere, s."
     numbers: dict[str, WordingConfig] = Field(default_factory=dict)
     "By phone_number_id, what differs from the above: [meta.numbers.106540352242922]"
 

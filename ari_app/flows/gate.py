@@ -7,6 +7,7 @@ trunk) learns that it was refused.
 import logging
 from datetime import datetime
 
+from ari_app.calls.call import ChannelType
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.calls.hours import ScheduleError
 from ari_app.calls.offer import CALL_REJECTED, USER_BUSY
@@ -26,7 +27,7 @@ async def admit(visit: Visit) -> Ending | None:
     route = visit.route
     if route is None:
         return None
-    if not route.calling_enabled:
+    if not route.calling_enabled and visit.call.channel_type is ChannelType.WHATSAPP:
         return _refuse(visit, CALL_REJECTED, f"calling is switched off for number {route.number}")
     if reason := await _closed(visit, route, now()):
         return _refuse(visit, CALL_REJECTED, reason)

@@ -265,7 +265,7 @@ class Stack:
                 "VALUES ($1, $2, $3, true) RETURNING id), "
                 "team AS (INSERT INTO pbx.groups (name) VALUES ('Agents') RETURNING name), "
                 "member AS (INSERT INTO pbx.group_members (group_name, agent_id) SELECT name, id FROM team, agent), "
-                "route AS (INSERT INTO pbx.routes (number) VALUES ($4) RETURNING number) "
+                "route AS (INSERT INTO pbx.routes (number, calling_enabled) VALUES ($4, true) RETURNING number) "
                 "INSERT INTO pbx.route_groups (number, position, group_name) SELECT number, 1, name FROM route, team",
                 f"Agent {extension}",
                 self.options.agent_endpoint,
@@ -306,6 +306,7 @@ class Stack:
                     "access_token": self.secrets.access_token,
                     "app_secret": self.secrets.app_secret,
                     "verify_token": self.secrets.verify_token,
+                    "permission_template": "call_permission",  # the simulator has it
                 },
                 "simulator": {
                     "listen": self._simulator_listen,

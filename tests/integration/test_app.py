@@ -201,7 +201,7 @@ async def test_the_caller_hangs_up_while_talking(office: Office) -> None:
 
 async def test_an_ordinary_voice_call_goes_the_same_way(office: Office) -> None:
     await office.agent_is("Local/leave@test-agents")
-    await office.database.execute("INSERT INTO pbx.routes (number) VALUES ('900')")
+    await office.database.execute("INSERT INTO pbx.routes (number, calling_enabled) VALUES ('900', true)")
     await office.database.execute("INSERT INTO pbx.route_groups VALUES ('900', 1, 'Agents')")
     try:
         async with office.caller("900", context="phones") as caller:

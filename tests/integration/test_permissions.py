@@ -340,7 +340,7 @@ async def test_a_user_allows_in_the_profile_what_the_invitation_asked(shop: Hous
 
 async def test_a_user_who_calls_may_be_called_back(shop: House) -> None:
     await plan(shop)
-    shop.world.numbers[PNID].callback_enabled = True
+    shop.world.numbers[PNID].settings.calling["callback_permission_status"] = "ENABLED"
     call = await shop.meta.place(PlaceCall(from_=USER))
     facts = await permission(shop, status="temporary")
     assert facts["expires_at"] > datetime.now(UTC) + timedelta(days=6)

@@ -119,7 +119,10 @@ async def office(stack: Stack, tmp_path: Path) -> AsyncIterator[Office]:
     try:
         await database.execute("DELETE FROM pbx.calls")
         await database.execute("DELETE FROM pbx.routes WHERE number = $1", NUMBER)
-        await database.execute("INSERT INTO pbx.routes (number, entry_prompt) VALUES ($1, 'sound:tt-weasels')", NUMBER)
+        await database.execute(
+            "INSERT INTO pbx.routes (number, calling_enabled, entry_prompt) VALUES ($1, true, 'sound:tt-weasels')",
+            NUMBER,
+        )
         await database.execute(
             "INSERT INTO pbx.route_groups (number, position, group_name) "
             "SELECT $1, 1, group_name FROM pbx.route_groups LIMIT 1",
@@ -217,6 +220,7 @@ async def test_the_time_line_goes_on_while_a_phone_holds_the_call(office: Office
     assert row["length"] == pytest.approx((call["ended_at"] - row["started_at"]).total_seconds(), abs=0.5)
     both = read_stereo(office.folder / row["file"])
     assert seconds_of(both.caller, CALLER_HZ) == pytest.approx(row["length"], abs=0.5)
+    assert call["hold_seconds"] == 2
 
 
 async def test_the_consent_prompt_comes_first_and_is_not_recorded(office: Office) -> None:

@@ -109,7 +109,10 @@ async def floor(stack: Stack, tmp_path: Path) -> AsyncIterator[Floor]:
     try:
         await database.execute("DELETE FROM pbx.calls")
         await database.execute("DELETE FROM pbx.routes WHERE number = $1", NUMBER)
-        await database.execute("INSERT INTO pbx.routes (number, entry_prompt) VALUES ($1, 'sound:beep')", NUMBER)
+        await database.execute(
+            "INSERT INTO pbx.routes (number, calling_enabled, entry_prompt) VALUES ($1, true, 'sound:beep')",
+            NUMBER,
+        )
         await database.execute(
             "INSERT INTO pbx.route_groups (number, position, group_name) "
             "SELECT $1, 1, group_name FROM pbx.route_groups LIMIT 1",

@@ -40,7 +40,7 @@ async def call(sql: asyncpg.Connection) -> uuid.UUID:
 async def test_two_processes_together_let_in_no_more_calls_than_the_limit(
     database: str, sql: asyncpg.Connection
 ) -> None:
-    await sql.execute("INSERT INTO pbx.routes (number, max_calls) VALUES ($1, 7)", NUMBER)
+    await sql.execute("INSERT INTO pbx.routes (number, calling_enabled, max_calls) VALUES ($1, true, 7)", NUMBER)
     calls = [await call(sql) for _ in range(40)]
     async with AsyncExitStack() as stack:
         stores = [AdmissionStore(await stack.enter_async_context(Database(database))) for _ in range(2)]

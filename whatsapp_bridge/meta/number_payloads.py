@@ -129,7 +129,7 @@ def read_account_update(value: dict[str, Any], number_id: str, entry_time: objec
     return [
         ReceivedEvent(
             f"account_{notice.kind}",
-            f"account:{number_id}:{notice.kind}:{notice.type}:{notice.expires_at}:{at.timestamp():.0f}",
+            f"account:{number_id}:{notice.kind}:{notice.type}:{notice.expires_at}:{notice.remediation}:{at.timestamp():.0f}",
             notice,
             {"phone_number_id": number_id, "type": notice.type, "remediation": notice.remediation},
         )

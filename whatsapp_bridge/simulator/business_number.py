@@ -8,6 +8,7 @@ from typing import Final
 
 from .config import NumberConfig
 from .errors import GraphError
+from .settings import NumberSettings
 
 _DAY: Final = 86_400.0
 
@@ -17,9 +18,7 @@ class BusinessNumber:
     """A business number. Times are unix seconds."""
 
     config: NumberConfig
-    calling_enabled: bool = True
     sip_enabled: bool = False
-    callback_enabled: bool = False
     outbound_available: bool = True
     "Meta lets numbers of this country call users."
     outbound_suspended: bool = False
@@ -30,12 +29,33 @@ class BusinessNumber:
     "The only users whom a test number may call; empty: everybody."
     dialled_at: deque[float] = field(default_factory=deque)
     "When calls to users began, the last day."
+    settings: NumberSettings = field(init=False)
 
-    def may_dial(self) -> None:
+    def __post_init__(self) -> None:
+        self.settings = NumberSettings(self.config)
+
+    @property
+    def calling_enabled(self) -> bool:
+        """The setting `calling.status`."""
+        return self.settings.calling_enabled
+
+    @calling_enabled.setter
+    def calling_enabled(self, value: bool) -> None:
+        self.settings.calling["status"] = "ENABLED" if value else "DISABLED"
+
+    def refusal(self, now: float) -> str | None:
+        """Why users cannot call it, None if they can."""
+        if not self.calling_enabled or self.sip_enabled:
+            return "calling is off or it is in SIP mode"
+        if self.settings.restricted("USER_INITIATED", now):
+            return "Meta has restricted it"
+        return None if self.settings.open_at(now) else "it is outside its call hours"
+
+    def may_dial(self, now: float) -> None:
         """Raises GraphError when the number may call nobody."""
         if not self.outbound_available:
             raise GraphError(138013)
-        if self.outbound_suspended:
+        if self.outbound_suspended or self.settings.restricted("BUSINESS_INITIATED", now):
             raise GraphError(138014)
 
     def may_dial_user(self, user: str) -> None:

@@ -24,8 +24,7 @@ class NumberConfig(_Section):
     display_number: str = Field(pattern=r"^\d{3,20}$")
     name: str = Field(default="", max_length=128, description="the business, as the phone in the browser shows it")
     waba_id: str = "102290129340398"
-    test_number: bool = Field(default=False, description="Meta's test numbers: wider limits, and an allow list")
-    allowed: tuple[str, ...] = Field(default=(), description="whom a test number may write to, digits")
+    test_number: bool = Field(default=False, description="one of Meta's test numbers: wider limits")
     calling: Literal["ENABLED", "DISABLED", "NOT_SET"] = Field(default="ENABLED", description="calling.status at first")
     messaging_limit: int = Field(default=2000, ge=0, description="below 2000 calling cannot be enabled (138015)")
     calls_subscribed: bool = Field(default=True, description="an app takes the webhook field calls, else 138018")

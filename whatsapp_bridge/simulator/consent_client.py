@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .client import JSON, SimulatorClient
-from .consent_models import Advance, Answer, CustomerMessage, Grant
+from .consent_models import AccountUpdate, Advance, Answer, CustomerMessage, Grant, SettingsChange
 
 
 class ConsentClient:
@@ -44,3 +44,20 @@ class ConsentClient:
     async def write(self, wanted: CustomerMessage) -> None:
         """A user writes to the business."""
         await self._client.request("POST", "/control/messages", wanted.model_dump())
+
+    async def settings(self, phone_number_id: str) -> JSON:
+        """As GET /settings has them."""
+        result: JSON = await self._client.request("GET", f"/control/numbers/{phone_number_id}/settings")
+        return result
+
+    async def change_settings(self, phone_number_id: str, change: SettingsChange) -> JSON:
+        """Somebody changes them elsewhere."""
+        path = f"/control/numbers/{phone_number_id}/settings"
+        result: JSON = await self._client.request("POST", path, change.model_dump())
+        return result
+
+    async def account_update(self, phone_number_id: str, update: AccountUpdate) -> JSON:
+        """Meta restricts a number, or warns of it."""
+        path = f"/control/numbers/{phone_number_id}/account"
+        result: JSON = await self._client.request("POST", path, update.model_dump())
+        return result

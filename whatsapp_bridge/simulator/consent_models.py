@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -44,3 +44,21 @@ class CustomerMessage(Model):
     user: Number
     number: str | None = None
     text: str = Field(default="Hello", min_length=1, max_length=4096)
+
+
+class SettingsChange(Model):
+    """Somebody changes the settings elsewhere, say in WhatsApp Manager."""
+
+    calling: dict[str, Any]
+    tell: bool = Field(default=True, description="account_settings_update is posted")
+
+
+class AccountUpdate(Model):
+    """Meta restricts a number, or warns of it."""
+
+    restriction: str | None = Field(default=None, description="RESTRICTED_BUSINESS_INITIATED_CALLING, …")
+    violation: str | None = Field(default=None, description="USER_INITIATED_CALLS_LOW_PICKUP_RATE, …")
+    seconds: int | None = Field(default=604_800, description="the restriction lasts so long; null: no end is named")
+    reason: str = "too much negative feedback"
+    remediation: str | None = None
+    tell: bool = Field(default=True, description="account_update is posted")

@@ -1,12 +1,14 @@
-"""The control API's part about permissions, messages and Meta's clock."""
+"""The control API's part about permissions, messages, settings, restrictions and Meta's clock."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
-from .consent_models import Advance, Answer, CustomerMessage, Grant
+from .account_payloads import restriction, violation
+from .consent_models import AccountUpdate, Advance, Answer, CustomerMessage, Grant, SettingsChange
 from .jsonapi import body_of
 from .permissions import Pair, Status
+from .settings import Restriction
 from .world import ControlError, World
 
 
@@ -25,6 +27,9 @@ class ConsentControl:
             web.post("/control/permissions/answer", self.answer),
             web.get("/control/messages", self.messages),
             web.post("/control/messages", self.write),
+            web.get("/control/numbers/{id}/settings", self.settings),
+            web.post("/control/numbers/{id}/settings", self.change_settings),
+            web.post("/control/numbers/{id}/account", self.account),
         ]
 
     async def clock(self, request: web.Request) -> web.Response:
@@ -73,6 +78,33 @@ class ConsentControl:
         number = self._world.number_named(wanted.number).config
         self._world.messages.write(number, self._world.plan_of(wanted.user), wanted.text)
         return web.json_response({"sent": True}, status=201)
+
+    async def settings(self, request: web.Request) -> web.Response:
+        number = self._world.number(request.match_info["id"])
+        return web.json_response(number.settings.read(self._world.clock.now()))
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        number = self._world.number(request.match_info["id"])
+        wanted = await body_of(request, SettingsChange)
+        number.settings.calling |= wanted.calling
+        if wanted.tell:
+            self._world.messages.tell_settings(number)
+        return await self.settings(request)
+
+    async def account(self, request: web.Request) -> web.Response:
+        number = self._world.number(request.match_info["id"])
+        wanted = await body_of(request, AccountUpdate)
+        until = None if wanted.seconds is None else int(self._world.clock.now()) + wanted.seconds
+        if wanted.restriction is not None:
+            number.settings.restrictions.append(Restriction(wanted.restriction, until, wanted.reason))
+            value = restriction(number.config, wanted.restriction, until, wanted.remediation)
+        elif wanted.violation is not None:
+            value = violation(number.config, wanted.violation, wanted.remediation)
+        else:
+            raise ControlError(400, "name a restriction or a violation")
+        if wanted.tell:
+            self._world.messages.tell_account(number.config, value)
+        return await self.settings(request)
 
 
 def _shown(phone_number_id: str, user: str, pair: Pair) -> dict[str, object]:

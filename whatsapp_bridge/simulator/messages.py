@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+from . import account_payloads
 from . import message_payloads as payloads
 from .call import Call
 from .config import NumberConfig
@@ -14,6 +15,7 @@ from .errors import GraphError
 from .message_payloads import Reply
 from .models import UserPlan
 from .permissions import WEEK, Status
+from .webhooks import WebhookOptions
 
 if TYPE_CHECKING:
     from .business_number import BusinessNumber
@@ -24,6 +26,7 @@ MAX_BODY_TEXT: Final = 1024
 _KEPT: Final = 5_000
 #: Longer than any test; calls end by themselves long before.
 _WATCH: Final = 86_400.0
+PLAIN: Final = WebhookOptions()
 
 
 class Messages:
@@ -43,8 +46,7 @@ class Messages:
             raise GraphError(100, "recipient_type has to be individual")
         plan = self._world.callee(body, unknown=131026)
         asks, template = self._content(body)
-        if config.test_number and plan.number not in config.allowed:
-            raise GraphError(131030)
+        number.may_dial_user(plan.number)
         if asks:
             self._world.permissions.check_request(config, plan.number, now)
         if not template and self._world.permissions.pair(config, plan.number, now).window_until <= now:
@@ -82,12 +84,12 @@ class Messages:
         self._world.permissions.pair(number, plan.number, now).grant("permanent" if grants else "no_permission")
         self.tell(number, plan, Reply(grants, int(now), permanent=grants, **shape))
 
-    def called(self, number: NumberConfig, plan: UserPlan, call_id: str, *, callback: bool) -> None:
+    def called(self, to: BusinessNumber, plan: UserPlan, call_id: str) -> None:
         """The user calls: the service window opens; with callback permission, a temporary one is granted."""
-        now = self._world.clock.now()
+        number, now = to.config, self._world.clock.now()
         self._world.permissions.user_called(number, plan.number, now)
         pair = self._world.permissions.pair(number, plan.number, now)
-        if callback and pair.status in ("no_permission", "temporary"):
+        if to.settings.callback_enabled and pair.status in ("no_permission", "temporary"):
             pair.grant("temporary", now + WEEK)
             reply = Reply(True, int(now), call_id, expires_at=int(now + WEEK), source="automatic")
             self.tell(number, plan, reply)
@@ -102,6 +104,15 @@ class Messages:
         """Posts a permission reply, whatever the permissions are."""
         value = payloads.permission_reply(number, self._world.user(plan), reply)
         self._post(number, plan, "call_permission_reply", value)
+
+    def tell_settings(self, number: BusinessNumber) -> None:
+        """Posts an `account_settings_update` with the settings as they are."""
+        value = account_payloads.settings_update(number.config, number.settings.calling, int(self._world.clock.now()))
+        self._post_account(number.config, "settings", value, "account_settings_update")
+
+    def tell_account(self, number: NumberConfig, value: dict[str, Any]) -> None:
+        """Posts an `account_update`."""
+        self._post_account(number, "account_update", value, "account_update")
 
     async def watch(self, call: Call) -> None:
         """What a call does to permissions and limits, from its beginning to its outcome."""
@@ -156,6 +167,9 @@ class Messages:
         if body.get("type") == "template":
             return f"Template {body['template']['name']}"
         return str(body.get("interactive", {}).get("body", {}).get("text", ""))
+
+    def _post_account(self, number: NumberConfig, event: str, value: dict[str, Any], name: str) -> None:
+        self._world.sender.send(f"number {number.phone_number_id}", number.waba_id, event, value, PLAIN, name=name)
 
     def _content(self, body: dict[str, Any]) -> tuple[bool, bool]:
         """Whether it asks for permission, whether it is a template. Raises GraphError."""

@@ -40,6 +40,12 @@ class NumberEdges:
                 return await self._world.messages.send(number, _object(body))
             case "GET", "call_permissions":
                 return self._permissions(number, query)
+            case "GET", "settings":
+                return number.settings.read(self._world.clock.now())
+            case "POST", "settings":
+                number.settings.write(_object(body), self._world.clock.now())
+                self._world.messages.tell_settings(number)
+                return {"success": True}
         raise GraphError(2500, message=f"Unknown path components: /{edge[:60]}")
 
     def _permissions(self, number: BusinessNumber, query: Mapping[str, str]) -> dict[str, Any]:

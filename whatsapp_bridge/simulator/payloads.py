@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -175,7 +176,10 @@ def _error(code: int) -> dict[str, Any]:
 
 
 def _entry(waba: str, parts: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    return {"id": waba, "changes": [{"value": value, "field": name} for name, value in parts]}
+    entry: dict[str, Any] = {"id": waba, "changes": [{"value": value, "field": name} for name, value in parts]}
+    if any(name == "account_update" for name, _ in parts):
+        entry["time"] = int(time.time())
+    return entry
 
 
 def _merged(parts: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:

@@ -96,8 +96,8 @@ class World:
     async def place(self, wanted: PlaceCall, make: MakeInbound = InboundCall) -> InboundCall:
         """A user calls; `make` makes the call. Raises ControlError, SoundError, OSError."""
         number = self.number_named(wanted.to)
-        if not number.calling_enabled or number.sip_enabled:
-            raise ControlError(409, "this number cannot be called: calling is off or it is in SIP mode")
+        if (refusal := number.refusal(self.clock.now())) is not None:
+            raise ControlError(409, f"this number cannot be called: {refusal}")
         if wanted.hides_number and wanted.user_id is None:
             raise ControlError(400, "hides_number needs a user_id")
         behaviour = wanted.behaviour
@@ -119,7 +119,7 @@ class World:
         call = make(self.around, facts, wanted)
         await call.ring(clip, silence, self.config.media_address)
         self._add(call)
-        self.messages.called(number.config, self.plan_of(wanted.from_), call_id, callback=number.callback_enabled)
+        self.messages.called(number, self.plan_of(wanted.from_), call_id)
         _log.info("call %s: user %s calls %s", call_id[:120], wanted.from_, number.config.display_number)
         return call
 
@@ -133,7 +133,7 @@ class World:
     async def _dial(
         self, number: BusinessNumber, body: dict[str, Any], opaque: str | None, extras: dict[str, Any]
     ) -> str:
-        number.may_dial()
+        number.may_dial(self.clock.now())
         plan, config = self.callee(body), number.config
         if not plan.callable:
             raise GraphError(138001)

@@ -324,3 +324,35 @@ def test_a_name_is_a_line_of_text(name: str) -> None:
 
 def test_a_name_may_contain_colons() -> None:
     assert not complaints('groups: {":": {}, "a:b:": {no_agent: "group::", exit_digit: 1, exit_to: "voicemail:a:b:"}}')
+
+
+def test_hours_that_whatsapp_does_not_take_are_warned_of_at_their_place() -> None:
+    holidays = ", ".join(f"2099-01-{day:02}: closed" for day in range(1, 22))
+    text = f"""
+        numbers:
+          "15550783881": {{phone_number_id: 1, schedule: Never, calling_enabled: true}}
+          "15550783882": {{phone_number_id: 2, schedule: Short}}
+          "15550783883": {{schedule: Voice}}
+        schedules:
+          Never: {{time_zone: UTC}}
+          Short:
+            time_zone: UTC
+            hours:
+              monday: 09:00:10-09:00:50
+            holidays: {{2000-01-01: closed, {holidays}}}
+          Voice: {{time_zone: UTC}}
+    """
+    found = [each for each in complaints(text) if "WhatsApp" in each]
+    assert found == [
+        '6:3: warning: the schedule "Never" is never open in the week, so WhatsApp does not take it; '
+        "a number that takes no calls has calling_enabled: false",
+        "10:15: warning: 09:00:10-09:00:50 is less than a minute, so WhatsApp does not take it",
+        "11:5: warning: 21 holidays are to come, and WhatsApp knows 20 of a number at once: "
+        "the later ones follow as the others pass",
+    ]
+
+
+def test_what_becomes_of_drift_is_one_of_three() -> None:
+    assert complaint("numbers:\n  '1':\n    on_drift: adapt\n").endswith(
+        'on_drift: "adapt" is none of show, reapply, adopt; did you mean "adopt"?'
+    )
