@@ -75,6 +75,10 @@ class Call:
     direction: Direction = Direction.INBOUND
     refusal: str | None = None
     "Code of the rule by which an outbound call was refused."
+    held_at: datetime | None = None
+    "Since when the other side's phone holds the caller; None: it does not."
+    hold_seconds: float = 0.0
+    "How long it did before."
 
     def queued(self, at: datetime) -> "Call":
         """The caller waits (again). `queued_at` is when that began."""
@@ -95,8 +99,20 @@ class Call:
         connected_at = self.connected_at or self._not_before(at)
         return replace(self._to(State.CONNECTED), agent_id=agent_id, connected_at=connected_at)
 
+    def held(self, at: datetime) -> "Call":
+        """The other side's phone holds the caller; that it says so again changes nothing."""
+        return self if self.held_at is not None else replace(self, held_at=self._not_before(at))
+
+    def resumed(self, at: datetime) -> "Call":
+        """They talk again, or others do; also when nobody was held."""
+        if self.held_at is None:
+            return self
+        held = max(0.0, (at - self.held_at).total_seconds())
+        return replace(self, held_at=None, hold_seconds=self.hold_seconds + held)
+
     def ended(self, ending: Ending, at: datetime) -> "Call":
-        return replace(self._to(State.ENDED), ending=ending, ended_at=self._not_before(at))
+        over = self.resumed(at)
+        return replace(over._to(State.ENDED), ending=ending, ended_at=self._not_before(at))
 
     def _to(self, state: State) -> "Call":
         if state not in NEXT[self.state]:

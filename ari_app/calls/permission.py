@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-#: A yes is believed so long: Meta refuses the call itself if it is wrong. A no is soon asked again.
+#: A yes is believed so long: Meta refuses the call itself if it is wrong. A no is asked again each time.
 YES_HOLDS = timedelta(minutes=5)
-NO_HOLDS = timedelta(seconds=10)
 
 
 class Status(StrEnum):
@@ -59,9 +58,9 @@ class Permission:
 
     def is_fresh(self, at: datetime) -> bool:
         """Whether it need not be asked for again now."""
-        if self.checked_at is None:
+        if self.checked_at is None or self.may_call(at) is not May.YES:
             return False
-        return at - self.checked_at < (YES_HOLDS if self.may_call(at) is May.YES else NO_HOLDS)
+        return at - self.checked_at < YES_HOLDS
 
     def remaining(self, at: datetime) -> str:
         """How long calls are still allowed, as agents see it: `6d 4h`, `3h 20m`, `5m`, `permanent`; empty when not."""

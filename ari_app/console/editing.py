@@ -76,7 +76,8 @@ def edit_of(section: str, name: str, known: Mapping[str, Any], form: Form, field
 
 def entry_of(known: Mapping[str, Any], form: Form, fields: Sequence[Field]) -> dict[str, Any]:
     entry = {**known, **{one.name: typed(form, one) for one in fields}}
-    return {name: value for name, value in entry.items() if value not in ("", None)}
+    required = {one.name for one in fields if one.required}
+    return {name: value for name, value in entry.items() if name in required or value not in ("", None)}
 
 
 def elsewhere(problem: Problem) -> str:

@@ -22,6 +22,8 @@ class Field:
     unit: str = ""
     options: tuple[tuple[str, str], ...] = ()
     optional: bool = False
+    required: bool = False
+    "Nothing at all is a fault, not the default."
     when: str = ""
     "Shown only while another field has one of these values: `incoming=ivr`."
 

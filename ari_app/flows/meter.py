@@ -15,7 +15,7 @@ from ari_app.store.database import StoreError
 
 logger = logging.getLogger(__name__)
 
-#: What the two hear before the money runs out.
+#: What the agent hears before the money runs out. A channel can be played to while it is in a bridge (22.10.1).
 WARNING = "sound:beep"
 
 #: The call is ended so long before its paid time is, s: Meta counts to the end of ours.
@@ -97,10 +97,12 @@ class Meter:
         await asyncio.sleep(self._began + moment.total_seconds() - loop.time())
 
     async def _warn(self) -> None:
-        if self._visit.bridge is None:
+        """To the agent alone; to nobody after a transfer."""
+        desk = self._visit.legs.get(self._visit.desk)
+        if desk is None:
             return
         try:
-            (await self._visit.bridge.play(WARNING)).close()
+            (await desk.play(WARNING)).close()
         except AriError as error:
             logger.info("call %s: no warning could be played: %s", self._visit.call.id, error)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from ari_app.ari import AriHttpError, channel_id
-from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, Event, PlaybackFinished, StasisEnd, StasisStart
+from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, Event, StasisEnd, StasisStart
 from ari_app.calls import ending
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.calls.offer import NO_ANSWER, SUBSCRIBER_ABSENT, TEMPORARY_FAILURE, Agent
@@ -19,9 +19,9 @@ from ari_app.calls.refusal import Refusal, Rule
 from ari_app.flows.clearance import Clearance, Errand, Terms
 from ari_app.flows.consent import Consent
 from ari_app.flows.facts import Facts, Told
-from ari_app.flows.legs import PROMPT_SECONDS, CallerLeft, CallerLeg, left
+from ari_app.flows.legs import CallerLeft, CallerLeg, left
 from ari_app.flows.meter import Meter
-from ari_app.flows.recording import begin_recording
+from ari_app.flows.recording_consent import record_after_consent
 from ari_app.flows.ringing import CHANNEL_SECONDS, DIAL_RESERVE
 from ari_app.flows.talk import join, talk
 from ari_app.flows.visit import Visit, bridge_prefix
@@ -294,7 +294,7 @@ class OutgoingCall:
         await self._look_for_id()
         visit.companions.append(Meter(visit, self._room.billing, terms))
         await visit.save()
-        if not await self._record():
+        if not await record_after_consent(visit):
             return ending.talked(EndedBy.AGENT, agent.name)
         return await talk(visit, desk.channel, agent.name)
 
@@ -302,26 +302,3 @@ class OutgoingCall:
         word = await self._read()
         if word is not None and word.meta_call_id is not None:
             self._visit.call = replace(self._visit.call, whatsapp_call_id=word.meta_call_id)
-
-    async def _record(self) -> bool:
-        """As the number's route says; the consent prompt is heard by both. False when the agent hangs up meanwhile."""
-        visit = self._visit
-        route = visit.route
-        if route is None or not route.recording:
-            return True
-        if route.consent_prompt is not None and visit.bridge is not None:
-            visit.caller.events.watch(f"bridge:{visit.bridge.id}")
-            with await visit.bridge.play(await visit.services.prompts.uri(route.consent_prompt)) as playback:
-                event = await visit.caller.wait_for(
-                    Event,
-                    timeout=PROMPT_SECONDS,
-                    where=lambda event: (
-                        left(event, visit.desk)
-                        or (isinstance(event, PlaybackFinished) and event.playback.id == playback.id)
-                    ),
-                )
-            visit.caller.events.unwatch(f"bridge:{visit.bridge.id}")
-            if left(event, visit.desk):
-                return False
-        await begin_recording(visit, route.recording_days)
-        return True

@@ -6,7 +6,14 @@ from functools import partial
 from uuid import UUID
 
 from ari_app.ari import AriHttpError, AriUnavailable, Channel, NotFound
-from ari_app.ari.events import ChannelConnectedLine, ChannelStateChange, Event, StasisStart
+from ari_app.ari.events import (
+    ChannelConnectedLine,
+    ChannelHold,
+    ChannelStateChange,
+    ChannelUnhold,
+    Event,
+    StasisStart,
+)
 from ari_app.calls import ending
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.flows.entrance import now
@@ -91,7 +98,12 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                 await visit.other_side_changed()
             case ChannelStateChange():
                 answered = True
+            case ChannelHold():
+                visit.call = visit.call.held(now())
+            case ChannelUnhold():
+                visit.call = visit.call.resumed(now())
             case StasisStart():
+                visit.call = visit.call.resumed(now())
                 try:
                     channel, name = await follow(visit, event)
                 except TransferRefused as refusal:
@@ -105,8 +117,8 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
 
 
 def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
-    """Whether `event` says that this channel is the other side no longer, that it speaks for somebody else now, or that
-    they have talked enough.
+    """Whether `event` says that this channel is the other side no longer, that it speaks for somebody else now, that it
+    holds the caller or does so no longer, or that they have talked enough.
     """
     match event:
         case EndTalk():
@@ -115,6 +127,8 @@ def _changes(caller_id: str, channel_id: str, event: Event) -> bool:
             return event.channel.id == caller_id
         case ChannelStateChange():
             return event.channel.id == channel_id and event.channel.state == "Up"
+        case ChannelHold() | ChannelUnhold():
+            return event.channel.id == channel_id
     return left(event, channel_id) or takes_place_of(event, channel_id)
 
 

@@ -69,24 +69,29 @@ class TargetHealth:
             endpoint = await self._ari.endpoints.get("PJSIP", target.health_id)
         except NotFound:
             return Health.UNKNOWN
-        if endpoint.state == "online":
+        return self._judged(target, endpoint.state)
+
+    def _judged(self, target: SipTarget, state: str | None) -> Health:
+        if state == "online":
             return Health.REACHABLE
         made = self._watched.get(target.health_id, -math.inf)
         if asyncio.get_running_loop().time() - made < self._unknown_seconds:
             return Health.UNKNOWN
-        return Health.UNREACHABLE if endpoint.state == "offline" else Health.UNKNOWN
+        return Health.UNREACHABLE if state == "offline" else Health.UNKNOWN
 
     async def _update(self) -> None:
         wanted = {target.health_id: target for target in await self._store.all()}
         there = {
-            endpoint.resource
+            endpoint.resource: endpoint.state
             for endpoint in await self._ari.endpoints.list()
             if endpoint.technology == "PJSIP" and endpoint.resource.startswith(PREFIX)
         }
-        for name in there - wanted.keys():
+        for name in there.keys() - wanted.keys():
             await self._forget(name)
-        for name in wanted.keys() - there:
+        for name in wanted.keys() - there.keys():
             await self._watch(wanted[name])
+        found = [(target, self._judged(target, there.get(name)).value) for name, target in wanted.items()]
+        await self._store.write_health(found)
 
     async def _watch(self, target: SipTarget) -> None:
         """Never twice: an address of record that exists would get its contact once more (measured, 22.10.1)."""

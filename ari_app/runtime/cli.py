@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ari_app.runtime import (
     balance_command,
+    call_command,
     config_command,
     prompt_command,
     rate_command,
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="run everything on this machine until Ctrl-C")
     up.add_argument("--json", action="store_true", help="print one JSON line when ready, nothing else on stdout")
     up.add_argument("--keep", action="store_true", help="leave logs and recordings when it ends")
+    up.add_argument("--agent", action="store_true", help="phone 1001 answers by itself: no SIP phone is needed")
     up.set_defaults(run=_up, kept=None)
 
     demo = commands.add_parser("demo", help="make a WhatsApp call from end to end and show it")
@@ -74,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     prompt_command.add_to(commands)
     voicemail_command.add_to(commands)
     user_command.add_to(commands)
+    call_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     records_command.add_to(commands)
@@ -107,13 +110,19 @@ async def _stay_up(options: argparse.Namespace, console: Console, closure: Closu
     for number in ENDING_SIGNALS:
         loop.add_signal_handler(number, task.cancel)  # a second one, while stopping, kills what is left
     with console.status("Starting …") as status:
-        async with Stack.start(StackOptions(keep=options.keep, console=True), closure, status.update) as stack:
+        async with contextlib.AsyncExitStack() as running:
+            wanted = StackOptions(keep=options.keep, console=True)
+            stack = await running.enter_async_context(Stack.start(wanted, closure, status.update))
+            if options.agent:
+                from ari_app.runtime.standing_agent import standing_agent  # numpy takes its time to load
+
+                await running.enter_async_context(standing_agent(stack))
             status.stop()
             options.kept = stack.logs if options.keep else None
             if options.json:
                 print(json.dumps(stack.describe()), flush=True)
             else:
-                show(stack, Console(highlight=False))
+                show(stack, Console(highlight=False), agent_stands_by=options.agent)
             ended = await stack.wait()
             raise ProcessError(ended.complaint())
 

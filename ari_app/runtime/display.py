@@ -5,7 +5,7 @@ from rich.console import Console
 from ari_app.runtime.stack import Stack
 
 
-def show(stack: Stack, console: Console) -> None:
+def show(stack: Stack, console: Console, *, agent_stands_by: bool = False) -> None:
     """Print what runs where, and what to try. One line each, never folded: people copy from it."""
     asterisk, running = stack.asterisk, stack.processes
     lines = [("Asterisk ARI", f"{asterisk.ari_url}/ari   asterisk-whatsapp / {asterisk.ari_password}")]
@@ -27,6 +27,7 @@ def show(stack: Stack, console: Console) -> None:
         console.print(f"[bold]{name:<18}[/]", end="")
         console.print(value, markup=False, soft_wrap=True)
     console.print()
-    console.print(f"WhatsApp calls to {stack.number.display_number} ring {stack.options.agent_endpoint}.")
+    answered = "and are answered after 3 s" if agent_stands_by else "(no SIP phone at hand? up --agent answers there)"
+    console.print(f"WhatsApp calls to {stack.number.display_number} ring {stack.options.agent_endpoint} {answered}.")
     console.print("Phones dial 1001 … 1004, 600 (echo), 601 (music), 9XX (an ordinary call to it).")
     console.print("[bold]Ctrl-C[/] ends everything.")

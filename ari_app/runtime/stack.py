@@ -306,6 +306,7 @@ class Stack:
                     "access_token": self.secrets.access_token,
                     "app_secret": self.secrets.app_secret,
                     "verify_token": self.secrets.verify_token,
+                    "permission_template": "call_permission",  # the simulator has it
                 },
                 "simulator": {
                     "listen": self._simulator_listen,

@@ -1,6 +1,7 @@
 """Customers' SIP targets in PostgreSQL, and how many calls each of them has."""
 
 import logging
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +21,18 @@ SELECT count(*) FROM pbx.calls
  WHERE state <> 'ended' AND number = $1 AND path[cardinality(path)] = $2 AND id <> $3
 """
 _TAKE = "UPDATE pbx.calls SET path = path || $2::text WHERE id = $1"
+
+_FORGET_HEALTH = """
+DELETE FROM pbx.sip_target_health
+ WHERE (host, port, transport) NOT IN (SELECT * FROM unnest($1::text[], $2::integer[], $3::text[]))
+"""
+_WRITE_HEALTH = """
+INSERT INTO pbx.sip_target_health AS h (host, port, transport, state)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::text[], $4::text[])
+ON CONFLICT (host, port, transport) DO UPDATE
+   SET state = excluded.state, checked_at = now(),
+       since = CASE WHEN h.state = excluded.state THEN h.since ELSE now() END
+"""
 
 
 class SipTargetStore:
@@ -51,6 +64,17 @@ class SipTargetStore:
         async with self._database.connection() as connection:
             rows = await connection.fetch(f"SELECT {_COLUMNS} FROM pbx.sip_targets")  # noqa: S608 - a constant
         return [_target(row) for row in rows]
+
+    async def write_health(self, found: Sequence[tuple[SipTarget, str]]) -> None:
+        """What Asterisk says of each target just now, for people to read; others are forgotten. Raises StoreError."""
+        columns = [
+            [target.host for target, _ in found],
+            [target.port for target, _ in found],
+            [target.transport.value for target, _ in found],
+        ]
+        async with self._database.connection() as connection, connection.transaction():
+            await connection.execute(_FORGET_HEALTH, *columns)
+            await connection.execute(_WRITE_HEALTH, *columns, [state for _, state in found])
 
     async def take(self, call_id: UUID, number: str, target: SipTarget, step: str) -> bool:
         """Count the call with this target, by `step` as the last of its path; False when the target is full.

@@ -18,7 +18,8 @@ SELECT n, n % 2 = 0 AS whatsapp, at, 'lid-' || n AS linkedid, md5('call' || n)::
        random() < 0.8 AS talks, (2 + random() * random() * 120)::integer AS waits, (5 + random() * random() * 900)::integer AS lasts,
        1 + (random() * 199)::integer AS agent, 1 + (random() * 9)::integer AS team,
        1 + (random() * 4)::integer AS number, '49151' || lpad((random() * 1e7)::integer::text, 8, '0') AS caller
-  FROM (SELECT n, timestamptz '2026-11-24 00:00Z' - interval '365 days' * (1 - n::float8 / current_setting('bench.calls')::integer) AS at FROM generate_series(1, current_setting('bench.calls')::integer) n) s;
+  FROM (SELECT n, timestamptz '2026-11-24 00:00Z' - interval '365 days' * (1 - n::float8 / current_setting('bench.calls')::integer) AS at
+          FROM generate_series(1, current_setting('bench.calls')::integer) n) s;
 INSERT INTO cdr.cdr (calldate, clid, src, dst, dcontext, channel, dstchannel, lastapp, start, answer, "end", duration, billsec,
                      disposition, uniqueid, linkedid, sequence, whatsapp_call_id, channel_type)
 SELECT at, '"Caller ' || n || '" <' || caller || '>', CASE WHEN leg = 3 THEN '' ELSE caller END,

@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from playwright.async_api import expect
 
@@ -12,6 +13,7 @@ from ari_app.media.measure import dominant_tone, level_dbfs, tone_spans
 from ari_app.media.wav import read_wav, sine
 from ari_app.runtime.phones import Baresip, SipAccount
 from ari_app.runtime.stack import Stack, StackOptions
+from ari_app.runtime.standing_agent import standing_agent
 from ari_app.store.records import finished_record
 from tests.browser.browser_phone import BrowserPhone, microphone_arguments
 from tests.browser.pages import DESKTOP_SIZE, Pages, shot
@@ -60,6 +62,16 @@ async def running_call(meta: SimulatorClient) -> PhoneCall:
     live = [call for call in await meta.calls() if call["state"] != "ended"]
     assert len(live) == 1
     return await meta.call(live[0]["id"])
+
+
+async def answered(stack: Stack, call_id: str) -> bool:
+    """An agent has taken this call."""
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        query = "SELECT connected_at IS NOT NULL FROM pbx.calls WHERE whatsapp_call_id = $1"
+        return bool(await connection.fetchval(query, call_id))
+    finally:
+        await connection.close()
 
 
 async def nothing_is_left(stack: Stack, meta: SimulatorClient) -> None:
@@ -155,6 +167,23 @@ async def test_an_agent_calls_the_browser(stack: Stack, meta: SimulatorClient, a
     agent_heard = read_wav(call.recording.path)
     assert sum(end - begin for begin, end in tone_spans(agent_heard, BROWSER_TONE_HZ)) > 1
     await nothing_is_left(stack, meta)
+
+
+async def test_somebody_without_a_sip_phone_is_answered_all_the_same(
+    stack: Stack, meta: SimulatorClient, pages: Pages
+) -> None:
+    async with standing_agent(stack):
+        phone = await BrowserPhone.open(pages, stack.phone_url)
+        await phone.call()
+        await phone.shows("In call")
+        caller = await running_call(meta)
+        async with asyncio.timeout(15):
+            while not await answered(stack, caller.id):
+                await asyncio.sleep(0.1)
+        assert level_dbfs(await phone.hear(2.0)) > -40
+        await phone.press("End")
+        record = await finished_record(stack.dsn, caller.id)
+        assert (record["status"], record["agent"]) == ("Answered", "Agent 1001")
 
 
 async def test_a_page_that_is_closed_has_hung_up(

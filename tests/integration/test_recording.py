@@ -220,6 +220,7 @@ async def test_the_time_line_goes_on_while_a_phone_holds_the_call(office: Office
     assert row["length"] == pytest.approx((call["ended_at"] - row["started_at"]).total_seconds(), abs=0.5)
     both = read_stereo(office.folder / row["file"])
     assert seconds_of(both.caller, CALLER_HZ) == pytest.approx(row["length"], abs=0.5)
+    assert call["hold_seconds"] == 2
 
 
 async def test_the_consent_prompt_comes_first_and_is_not_recorded(office: Office) -> None:

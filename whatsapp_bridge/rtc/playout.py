@@ -105,11 +105,12 @@ class Playout:
         depth = int(self.depth)
         self._depths.append(depth)
         self._since_drop += 1
-        surplus = min(self._depths) - CUSHION
-        if surplus > 0 and len(self._depths) == WINDOW and self._may_drop(len(payload), surplus):
-            self._since_drop = 0
-            self.dropped_surplus += 1
-            return []
+        if depth > CUSHION and len(self._depths) == WINDOW:
+            surplus = min(self._depths) - CUSHION
+            if surplus > 0 and self._may_drop(len(payload), surplus):
+                self._since_drop = 0
+                self.dropped_surplus += 1
+                return []
         self.depth += 1
         self.sent += 1
         return [payload]

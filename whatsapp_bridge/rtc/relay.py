@@ -26,6 +26,7 @@ from whatsapp_bridge.rtc.rtp import (
     RtpError,
     RtpPacket,
     digit_payloads,
+    rtp_bytes,
 )
 
 logger = logging.getLogger(__name__)
@@ -228,9 +229,8 @@ class Relay:
     def _send(self, payload: bytes, now: float) -> None:
         resumed = now - self._last_sent >= QUIET_TIME
         self._advance(now, resumed)
-        self._peer.send(
-            RtpPacket(self._opus, resumed, self._sequence, self._timestamp, self._peer.ssrc, payload).serialize()
-        )
+        peer = self._peer
+        peer.send(rtp_bytes(self._opus, resumed, self._sequence, self._timestamp, peer.ssrc, payload))
 
     def _advance(self, now: float, resumed: bool) -> None:
         """Step sequence and timestamp; after a pause the timestamp moves on by the time that went by."""

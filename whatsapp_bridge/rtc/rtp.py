@@ -65,8 +65,13 @@ class RtpPacket(NamedTuple):
         return cls(second & 0x7F, bool(second & 0x80), sequence, timestamp, ssrc, data[start:end])
 
     def serialize(self) -> bytes:
-        second = self.payload_type | 0x80 if self.marker else self.payload_type
-        return _HEADER.pack(0x80, second, self.sequence, self.timestamp, self.ssrc) + self.payload
+        return rtp_bytes(*self)
+
+
+def rtp_bytes(payload_type: int, marker: bool, sequence: int, timestamp: int, ssrc: int, payload: bytes) -> bytes:
+    """A packet of these parts, on its way out, where no object is needed for it."""
+    second = payload_type | 0x80 if marker else payload_type
+    return _HEADER.pack(0x80, second, sequence, timestamp, ssrc) + payload
 
 
 def is_rtcp(data: bytes) -> bool:

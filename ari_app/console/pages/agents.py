@@ -18,14 +18,14 @@ from ari_app.store.configuration.tables import Tree
 from ari_app.store.console.agents import AgentStateStore
 
 routes = Routes()
-NAVIGATION = (NavItem("Configuration", "Agents", "/agents", "desk"),)
+NAVIGATION = (NavItem("Configuration", "Agents", "/agents", "person"),)
 
 _ALL = [
     Section(
         "Agent",
         "",
         (
-            Field("name", "Name", hint="As callers' records and other agents show it."),
+            Field("name", "Name", required=True, hint="As callers' records and other agents show it."),
             Field(
                 "extension",
                 "Extension",

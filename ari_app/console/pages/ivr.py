@@ -28,7 +28,7 @@ _ALL = [
         "",
         (
             Field("options", "", "rows"),
-            Field("prompt", "Prompt", "media"),
+            Field("prompt", "Prompt", "media", required=True),
             Field("invalid_prompt", "After a wrong digit", "media"),
             Field("language", "Language of Asterisk's sounds", optional=True, hint="Such as en or pt_BR."),
         ),

@@ -115,3 +115,21 @@ def test_a_fault_fails_a_call_but_not_one_that_had_been_answered() -> None:
 @given(ANY_ENDING)
 def test_reasons_are_bounded(end: Ending) -> None:
     assert len(end.reason) <= REASON_LENGTH
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 1000)), max_size=20))
+def test_holding_is_counted_once_and_only_while_it_lasts(changes: list[tuple[bool, int]]) -> None:
+    """The phone may say the same twice, and the call may end while it holds."""
+    call, at = new_call().ringing().connected(AGENT.id, START), START
+    held, since = 0, None
+    for holds, seconds in changes:
+        at += timedelta(seconds=seconds)
+        call = call.held(at) if holds else call.resumed(at)
+        if holds:
+            since = since or at
+        elif since is not None:
+            held, since = held + int((at - since).total_seconds()), None
+    at += timedelta(seconds=5)
+    call = call.ended(ending.talked(EndedBy.USER), at)
+    assert call.hold_seconds == held + (0 if since is None else (at - since).total_seconds())
+    assert call.held_at is None
