@@ -230,7 +230,7 @@ async def test_numbers_and_agents_with_calls_are_not_removed(command: Command, d
         "Keep the entry, with enabled: false.",
         "asterisk-whatsapp: agent PJSIP/1002 cannot be removed: there are calls of this agent. "
         "Keep the entry, with enabled: false.",
-        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls to it. "
+        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls or invitations of it. "
         "Keep the entry, with calling_enabled: false.",
     ]
     command.refuse("import", "--dry-run", text="groups: {}\n")

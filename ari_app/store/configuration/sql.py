@@ -27,7 +27,9 @@ SELECT endpoint FROM pbx.agents a
 """
 NUMBERS_WITH_CALLS = """
 SELECT display_number FROM whatsapp.numbers n
- WHERE phone_number_id = ANY($1) AND EXISTS (SELECT FROM whatsapp.calls c WHERE c.phone_number_id = n.phone_number_id)
+ WHERE phone_number_id = ANY($1)
+   AND (EXISTS (SELECT FROM whatsapp.calls c WHERE c.phone_number_id = n.phone_number_id)
+        OR EXISTS (SELECT FROM whatsapp.permission_requests r WHERE r.phone_number_id = n.phone_number_id))
  ORDER BY display_number
 """
 
