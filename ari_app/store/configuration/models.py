@@ -77,6 +77,7 @@ class NumberEntry(Entry):
     consent_prompt: Media | None = None
     recording: Flag = True
     recording_days: Annotated[int, between(1, 36500)] | None = None
+    permission_prompt: Flag = False
     sip_targets: Annotated[list[SipTargetEntry], _OR_NONE_OF] = Field(default_factory=list)
 
 
@@ -84,6 +85,7 @@ class AgentEntry(Entry):
     name: Annotated[str, printed(1, 128)]
     extension: Annotated[str, matching(r"[0-9]{1,20}", "an extension: 1 to 20 digits")] | None = None
     voip_only: Flag = False
+    call_back: Flag = True
     enabled: Flag = True
 
 
@@ -109,6 +111,7 @@ class GroupEntry(Entry):
     exit_digit: Digit | None = None
     exit_to: Place | None = None
     whisper: Media | None = None
+    calls_from: Number | None = None
     voicemail_mailbox: (
         Annotated[
             str,
