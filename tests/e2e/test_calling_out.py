@@ -293,7 +293,7 @@ async def test_an_agent_sees_how_long_a_caller_may_still_be_called(
         users = await office.meta.place(PlaceCall(from_=office.user, name="Ada"))
         call = await office.phone.ringing(timeout=PATIENCE)
         assert call.peer_name == shown
-        await users.cancel()
+        await users.hang_up()
     finally:
         await office.db.execute("UPDATE pbx.routes SET permission_prompt = false")
     assert (await office.record())["caller_name"] == "Ada"
