@@ -9,6 +9,7 @@ from aiohttp import web
 
 from ari_app.config import AppConfig
 from ari_app.console import guard, keys
+from ari_app.console.board import Board
 from ari_app.console.config import ConsoleConfig
 from ari_app.console.forms import FIELD_BYTES
 from ari_app.console.live import Hub
@@ -45,6 +46,7 @@ def create_app(config: ConsoleConfig, folders: AppConfig, database: Database) ->
     app[keys.RENDERER] = Renderer(assets)
     app[keys.TABLE] = table()
     app[keys.HUB] = Hub(database)
+    app[keys.BOARD] = Board(database, app[keys.HUB])
     for entry in app[keys.TABLE].pages:
         app.router.add_route(entry.method, entry.path, guard.guarded(entry))
     app.on_response_prepare.append(guard.finish)
@@ -55,11 +57,13 @@ def create_app(config: ConsoleConfig, folders: AppConfig, database: Database) ->
 
 async def _close_hub(app: web.Application) -> None:
     app[keys.HUB].close()
+    await app[keys.BOARD].close()
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(app[keys.HUB].run(), name="hub"),
+        asyncio.create_task(app[keys.BOARD].run(), name="board"),
         asyncio.create_task(_sweep(app[keys.STORES].sessions), name="sweep"),
     ]
     yield

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ari_app.config import AppConfig
 from ari_app.console.access import Table
+from ari_app.console.board import Board
 from ari_app.console.config import ConsoleConfig
 from ari_app.console.live import Hub
 from ari_app.console.passwords import Passwords
@@ -35,3 +36,4 @@ RENDERER = web.AppKey("renderer", Renderer)
 ASSETS = web.AppKey("assets", Assets)
 TABLE = web.AppKey("table", Table)
 HUB = web.AppKey("hub", Hub)
+BOARD = web.AppKey("board", Board)

@@ -53,7 +53,8 @@ def duration(seconds: float | None) -> str:
 
 @lru_cache(maxsize=4096)
 def telephone(digits: str) -> str:
-    """E.164 digits as people write them, +49 30 901820; what is no number, as it is."""
+    """E.164 digits, with + or without, as people write them, +49 30 901820; what is no number, as it is."""
+    digits = digits.removeprefix("+")
     if not (digits.isascii() and digits.isdigit() and len(digits) >= 7):
         return digits
     try:

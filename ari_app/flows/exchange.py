@@ -19,9 +19,10 @@ from ari_app.ari.events import Event
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
 from ari_app.flows.roster import DIRECT, Roster
-from ari_app.queueing import Assignment, Rules, State, Why, decide
+from ari_app.queueing import Assignment, Memory, Rules, State, Why, decide
 from ari_app.store.agents import AgentStore, Release
 from ari_app.store.database import StoreError
+from ari_app.store.group_memory import GroupMemoryStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.queue import QueueStore, Waiting
 
@@ -69,9 +70,13 @@ class Held:
 class Exchange:
     """One for all calls of the process. Opened with `async with`; raises StoreError or AriError then."""
 
-    def __init__(self, ari: AriClient, agents: AgentStore, queue: QueueStore, groups: GroupStore) -> None:
+    def __init__(
+        self, ari: AriClient, agents: AgentStore, queue: QueueStore, groups: GroupStore, memory: GroupMemoryStore
+    ) -> None:
         self._agents = agents
         self._queue = queue
+        self._memory = memory
+        self._to_remember: dict[str, Memory] = {}
         self._state = State(random.getrandbits(64))
         self._wake = asyncio.Event()
         self._roster = Roster(ari, agents, groups, self._state, self._wake.set)
@@ -90,6 +95,7 @@ class Exchange:
             logger.warning("%d agents were reserved for calls that are over: freed", count)
         self._roster.devices.open()
         await self._roster.read(self._held)
+        self._state.remember(await self._memory.load())
         self._task = asyncio.create_task(self._run(), name="exchange")
         return self
 
@@ -198,14 +204,10 @@ class Exchange:
                 self._release(Release(agent, call, Outcome.CANCELLED))
 
     async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
-        """Reserve an agent who calls out on behalf of this group; `talked` or `forget` ends it. False for one who has
-        another call, which keeps the agent. Raises StoreError.
-        """
+        """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. Raises StoreError."""
         if not await self._agents.occupy(agent, call):
             return False
-        self._held[agent] = Held(call, group or "")
-        self._roster.stale([agent])
-        self._wake.set()
+        self._held[agent] = Held(call, group or "")  # PostgreSQL tells everybody else
         return True
 
     def position(self, call: UUID) -> int:
@@ -263,6 +265,10 @@ class Exchange:
             await self._queue.leave(list(left))
             self._left -= left
             self._rows -= left
+        self._to_remember |= self._state.memories()
+        if self._to_remember:
+            await self._memory.save(list(self._to_remember.items()))
+            self._to_remember.clear()
 
     async def _read(self) -> None:
         """Read what changed, and now and then everything."""
@@ -320,5 +326,4 @@ class Exchange:
         self._wake.set()
 
     def _rules(self, group: str) -> Rules:
-        desk = self._state.desks.get(group)
-        return Rules(group) if desk is None else desk.rules
+        return desk.rules if (desk := self._state.desks.get(group)) is not None else Rules(group)

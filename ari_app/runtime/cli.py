@@ -18,6 +18,7 @@ from ari_app.runtime import (
     prompt_command,
     rate_command,
     records_command,
+    settings_command,
     user_command,
     voicemail_command,
 )
@@ -79,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     records_command.add_to(commands)
+    settings_command.add_to(commands)
     return parser
 
 

@@ -34,18 +34,44 @@ const tick = () => {
 };
 setInterval(tick, 500);
 
+// A live part whose pieces all have ids keeps those that have not changed, so that no press of a button in them is lost.
+const sources = new WeakMap();
+const patch = (element, html) => {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const fresh = [...template.content.children];
+  if (!fresh.length || !fresh.every((piece) => piece.id)) {
+    element.innerHTML = html;
+    dress(element);
+    return;
+  }
+  const wanted = new Map(fresh.map((piece) => [piece.id, piece.outerHTML]));
+  const kept = new Map();
+  for (const piece of [...element.children]) {
+    if (wanted.has(piece.id) && sources.get(piece) === wanted.get(piece.id)) kept.set(piece.id, piece);
+    else piece.remove();
+  }
+  fresh.forEach((piece, index) => {
+    const node = kept.get(piece.id) ?? piece;
+    if (element.children[index] !== node) element.insertBefore(node, element.children[index] ?? null);
+    if (node !== piece) return;
+    sources.set(piece, wanted.get(piece.id));
+    dress(piece);
+  });
+};
+
 // Live parts: <body data-live="/live/events"> gets {target, html}; html was made, and escaped, by the server.
 const listen = (address) => {
   const source = new EventSource(address);
   source.addEventListener("update", (event) => {
     const { target, html } = JSON.parse(event.data);
     const element = document.getElementById(target);
-    if (!element || element.innerHTML === html) return;
+    if (!element || sources.get(element) === html) return;
     if (element.contains(document.activeElement) && document.activeElement.matches("input, select, textarea")) return;
+    sources.set(element, html);
     const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
-    element.innerHTML = html;
+    patch(element, html);
     if (focused) document.getElementById(focused)?.focus();
-    dress(element);
   });
   source.addEventListener("error", () => document.documentElement.classList.add("stale"));
   source.addEventListener("open", () => document.documentElement.classList.remove("stale"));

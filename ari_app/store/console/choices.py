@@ -28,3 +28,9 @@ class ChoiceStore:
     async def groups(self) -> list[str]:
         async with self._database.connection() as connection:
             return [row["name"] for row in await connection.fetch("SELECT name FROM pbx.groups ORDER BY name")]
+
+    async def numbers(self) -> list[tuple[str, str]]:
+        """WhatsApp numbers with their names."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch("SELECT display_number, name FROM whatsapp.numbers ORDER BY name, 1")
+        return [(row["display_number"], row["name"] or "") for row in rows]

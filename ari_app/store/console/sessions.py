@@ -72,6 +72,11 @@ class SessionStore:
                 )
         return Session(row["user_id"], row["created_at"], token_hash)
 
+    async def is_open(self, token_hash: bytes) -> bool:
+        """Without counting as a request: a page that only listens keeps no session open."""
+        async with self._database.connection() as connection:
+            return await connection.fetchrow(_FIND, token_hash, self._idle, self._longest) is not None
+
     async def close(self, token_hash: bytes) -> None:
         async with self._database.connection() as connection:
             await connection.execute("DELETE FROM console.sessions WHERE token_hash = $1", token_hash)
