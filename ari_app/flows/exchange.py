@@ -204,7 +204,7 @@ class Exchange:
                 self._release(Release(agent, call, Outcome.CANCELLED))
 
     async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
-        """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. Raises StoreError."""
+        """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. StoreError."""
         if not await self._agents.occupy(agent, call):
             return False
         self._held[agent] = Held(call, group or "")  # PostgreSQL tells everybody else
