@@ -203,14 +203,10 @@ class Exchange:
                 self._release(Release(agent, call, Outcome.CANCELLED))
 
     async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
-        """Reserve an agent who calls out on behalf of this group; `talked` or `forget` ends it. False for one who has
-        another call, which keeps the agent. Raises StoreError.
-        """
+        """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. StoreError."""
         if not await self._agents.occupy(agent, call):
             return False
-        self._held[agent] = Held(call, group or "")
-        self._roster.stale([agent])
-        self._wake.set()
+        self._held[agent] = Held(call, group or "")  # PostgreSQL tells everybody else
         return True
 
     def position(self, call: UUID) -> int:
@@ -326,5 +322,4 @@ class Exchange:
         self._wake.set()
 
     def _rules(self, group: str) -> Rules:
-        desk = self._state.desks.get(group)
-        return Rules(group) if desk is None else desk.rules
+        return desk.rules if (desk := self._state.desks.get(group)) is not None else Rules(group)
