@@ -1,6 +1,7 @@
 """Configuration on a real PostgreSQL: what an import does to the database, and the command as people run it."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,10 @@ async def test_the_difference_is_shown_and_made(command: Command, database: str)
     assert done == [*expected, "Imported: 2 added, 3 changed, 1 removed."]
     rows = await fetch(database, "SELECT group_name FROM pbx.route_groups ORDER BY position")
     assert [row["group_name"] for row in rows] == ["Help", "Sales"]
+    audited = await fetch(database, "SELECT actor, before, after FROM console.audit WHERE kind = 'number' ORDER BY id")
+    assert [row["actor"] for row in audited] == ["asterisk-whatsapp config import"] * 2
+    assert json.loads(audited[1]["before"])["priority"] == "10"
+    assert json.loads(audited[1]["after"])["priority"] == "3"
 
 
 async def test_an_agent_who_is_kept_keeps_the_state_of_the_day(command: Command, database: str) -> None:

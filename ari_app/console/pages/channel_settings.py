@@ -69,6 +69,15 @@ _CALLS = [
         ),
     ),
     Section(
+        "Voicemail",
+        "",
+        (
+            Field("voicemail_longest_seconds", "A message lasts at most", "number", unit="s"),
+            Field("voicemail_silence_seconds", "It ends after a silence of", "number", unit="s"),
+            Field("voicemail_shortest_seconds", "It is kept if it lasts at least", "number", unit="s"),
+        ),
+    ),
+    Section(
         "Agents",
         "",
         (

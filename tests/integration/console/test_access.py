@@ -8,7 +8,7 @@ from ari_app.console.access import Page
 from ari_app.console.keys import TABLE
 from ari_app.console.pages import table
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 
 #: What is said when a page has no such subject; the role was let through by then.
 LET_THROUGH = {200, 204, 303, 400, 404, 409, 422}

@@ -8,7 +8,7 @@ import pytest
 from ari_app.console.pages.sign_in import ATTEMPTS_PER_ACCOUNT, ATTEMPTS_PER_ADDRESS
 from ari_app.console.session import digest
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import PASSWORD, Desk
+from tests.integration.console.desk import PASSWORD, Desk
 
 
 async def test_the_right_password_leads_to_where_one_wanted_to_go(desk: Desk) -> None:
