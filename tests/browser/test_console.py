@@ -66,7 +66,7 @@ async def signed_in(
     desk: Desk, pages: Pages, *, size: Size = DESKTOP_SIZE, scheme: Scheme = "light", javascript: bool = True
 ) -> Page:
     user = await desk.add_user(Role.ADMINISTRATOR, name="Ada Admin")
-    page = await pages.open(f"{desk.base}/sign-in", size=size, scheme=scheme, javascript=javascript)
+    page = await pages.open(f"{desk.base}/sign-in?next=/channels", size=size, scheme=scheme, javascript=javascript)
     await page.get_by_label("Login").fill(user.login)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
