@@ -130,6 +130,10 @@ CREATE FUNCTION reports.seconds_between(began timestamptz, ended timestamptz) RE
     RETURN greatest(0, round(extract(epoch FROM ended - began)))::bigint;
 COMMENT ON FUNCTION reports.seconds_between IS 'Whole seconds, never negative; null when one of the two is';
 
+CREATE FUNCTION reports.bare_number(told text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN told ~ '^[+][0-9]+$' THEN substr(told, 2) ELSE nullif(told, '') END;
+COMMENT ON FUNCTION reports.bare_number IS 'A number without +, as Meta and the tables of numbers have it; null for an empty one';
+
 -- Asterisk writes its CDR a moment after the end of a call that it had.
 CREATE FUNCTION reports.grace() RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN interval '2 seconds';
 COMMENT ON FUNCTION reports.grace IS 'So long after its end a call may still be without a CDR';
@@ -218,8 +222,8 @@ BEGIN
                ELSE coalesce((t.first).channel_type, 'Voice')
            END,
            t.direction,
-           coalesce((t.w).user_number, nullif((t.p).caller_number, ''),
-                    CASE WHEN t.direction <> 'outbound' THEN nullif((t.first).src, '') END, (t.w).user_id),
+           coalesce((t.w).user_number, reports.bare_number((t.p).caller_number),
+                    CASE WHEN t.direction <> 'outbound' THEN reports.bare_number((t.first).src) END, (t.w).user_id),
            coalesce((t.w).user_name, nullif((t.p).caller_name, ''),
                     CASE WHEN t.direction <> 'outbound' THEN substring((t.first).clid FROM '^"(.+)" <') END),
            coalesce(t.display_number, (t.p).number, (t.first).dst),
@@ -531,7 +535,7 @@ COMMENT ON VIEW reports.call_records IS 'One row per call that is over, WhatsApp
 COMMENT ON COLUMN reports.call_records.linkedid IS 'Key: what all of the call''s CDRs share';
 COMMENT ON COLUMN reports.call_records.channel_type IS 'WhatsApp Call or Voice';
 COMMENT ON COLUMN reports.call_records.direction IS 'inbound, outbound, or internal (a call of the PBX, known from CDRs alone)';
-COMMENT ON COLUMN reports.call_records.user_number IS 'The person at the other end: number, or Meta''s id where there is none';
+COMMENT ON COLUMN reports.call_records.user_number IS 'The person at the other end: number without +, or Meta''s id where there is none';
 COMMENT ON COLUMN reports.call_records.user_name IS 'Name as the person gave it; not to be trusted';
 COMMENT ON COLUMN reports.call_records.business_number IS 'Inbound: the number that was called. Outbound: the number that called';
 COMMENT ON COLUMN reports.call_records.agent IS 'Who took or made the call; the endpoint where it is nobody''s we know';

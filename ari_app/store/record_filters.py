@@ -160,14 +160,9 @@ def _one_of(column: str, values: Sequence[str] | Sequence[UUID], add: Callable[[
 def _called(caller: str, add: Callable[[Any], str]) -> str:
     """As a range, which an index serves whatever the value; LIKE with a parameter has none."""
     if caller[0] in "+0123456789":
-        column, beginning = 'r.user_number COLLATE "C"', caller.removeprefix("+")
-        plus = add("+" + beginning)
-        first = add(beginning)
-        return (
-            f"({column} >= {first} AND {column} < {first} || '{_LAST}'"
-            f" OR {column} >= {plus} AND {column} < {plus} || '{_LAST}')"
-        )
-    column, first = 'lower(r.user_name) COLLATE "C"', f"lower({add(caller)})"
+        column, first = 'r.user_number COLLATE "C"', add(caller.removeprefix("+"))
+    else:
+        column, first = 'lower(r.user_name) COLLATE "C"', f"lower({add(caller)})"
     return f"({column} >= {first} AND {column} < {first} || '{_LAST}')"
 
 

@@ -174,6 +174,12 @@ async def test_an_agent_calls_a_user_and_they_talk(office: Office) -> None:
         "SELECT channel_type, whatsapp_call_id FROM cdr.cdr WHERE linkedid = $1", row["linkedid"]
     )
     assert ("WhatsApp Call", users.id) in [tuple(line) for line in cdr]
+    await office.value(
+        "SELECT concat_ws(', ', direction, status, agent, user_number, ended_by, meta_call_id, talk_seconds <= 20)"
+        "  FROM reports.call_records WHERE linkedid = $1",
+        row["linkedid"],
+        wanted=f"outbound, Answered, Agent 1001, {office.user}, agent, {users.id}, t",
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,6 +199,12 @@ async def test_a_user_does_not_take_the_call(office: Office, plan: dict[str, Any
     if status == "Failed":
         assert "138001" in row["reason"]
     await office.value("SELECT call_id IS NULL FROM pbx.agent_states", wanted=True)
+    await office.value(
+        "SELECT concat_ws(', ', status, agent, user_number, answered_at IS NULL)"
+        "  FROM reports.call_records WHERE linkedid = $1",
+        row["linkedid"],
+        wanted=f"{status}, Agent 1001, {office.user}, t",
+    )
 
 
 async def test_a_user_hangs_up(office: Office) -> None:

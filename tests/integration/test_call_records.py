@@ -254,7 +254,7 @@ async def test_an_outbound_call_that_was_refused_says_by_which_rule(book: Book) 
     refusal = {"status": "Failed", "refusal": "no_balance", "reason": "the balance is too low", "ended_by": "system"}
     row = await outbound(book, None, refusal)
     assert (row["status"], row["refusal"], row["reason"]) == ("Failed", "no_balance", "the balance is too low")
-    assert (row["direction"], row["agent"], row["user_number"]) == ("outbound", "Grace", "+49151")
+    assert (row["direction"], row["agent"], row["user_number"]) == ("outbound", "Grace", "49151")
     assert (row["business_number"], row["meta_call_id"]) == ("15550783881", None)
 
 
