@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections import OrderedDict
 from collections.abc import Callable
 from uuid import UUID
@@ -16,7 +17,7 @@ from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.clearance import Clearance
 from ari_app.flows.consent import Consent
 from ari_app.flows.device_keeper import DeviceKeeper
-from ari_app.flows.entrance import now, read_call
+from ari_app.flows.entrance import read_call
 from ari_app.flows.exchange import Exchange
 from ari_app.flows.facts import Facts
 from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
@@ -24,7 +25,9 @@ from ari_app.flows.guard import Guard
 from ari_app.flows.inbound import serve
 from ari_app.flows.journal import Journal
 from ari_app.flows.legs import CallerLeg
+from ari_app.flows.message_mail import Mailer
 from ari_app.flows.message_post import MessagePost
+from ari_app.flows.nodes import Node
 from ari_app.flows.outgoing import Switchroom
 from ari_app.flows.recording_keeper import RecordingKeeper
 from ari_app.flows.recording_keys import RecordingKeys
@@ -40,8 +43,11 @@ from ari_app.store.calls import CallStore
 from ari_app.store.database import Database
 from ari_app.store.device_states import DeviceStateStore
 from ari_app.store.feature_codes import FeatureCodeStore
+from ari_app.store.group_memory import GroupMemoryStore
 from ari_app.store.groups import GroupStore
+from ari_app.store.letters import LetterStore
 from ari_app.store.menus import MenuStore
+from ari_app.store.nodes import NodeStore
 from ari_app.store.orders import OrderStore
 from ari_app.store.outgoing import OutgoingStore
 from ari_app.store.permissions import PermissionStore
@@ -72,14 +78,22 @@ class Application:
         self._ari = AriClient(
             config.ari.url, config.ari.username, config.ari.password.get_secret_value(), config.app.name
         )
-        self._store = CallStore(self._database)
+        node = config.app.node or socket.gethostname()
+        self._store = CallStore(self._database, node)
+        self._node = Node(node, NodeStore(self._database), self._store)
         targets = SipTargetStore(self._database)
         self._target_health = TargetHealth(self._ari, targets, config.app.sip_target_qualify_seconds)
         self._recordings = RecordingKeeper(self._ari, RecordingStore(self._database), config.app.recordings_folder)
-        self._post = MessagePost(VoicemailStore(self._database), self._ari, self._config.mail)
+        mail = config.app.mail
+        self._post = MessagePost(
+            VoicemailStore(self._database, node if mail else None),
+            self._ari,
+            config.app.voicemail_folder,
+            Mailer(mail, LetterStore(self._database, node)) if mail else None,
+        )
         self._codes = FeatureCodes(self._ari, FeatureCodeStore(self._database), config.app.pause_reasons)
-        groups = GroupStore(self._database)
-        self._exchange = Exchange(self._ari, AgentStore(self._database), QueueStore(self._database), groups)
+        groups, memory = GroupStore(self._database), GroupMemoryStore(self._database)
+        self._exchange = Exchange(self._ari, AgentStore(self._database), QueueStore(self._database), groups, memory)
         self._services = Services(
             self._ari,
             Journal(self._store),
@@ -144,6 +158,8 @@ class Application:
                 group.create_task(self._target_health.run(), name="target-health")
                 group.create_task(self._recordings.run(), name="recordings")
                 group.create_task(RecordUpkeep(self._database).run(), name="record-upkeep")
+                group.create_task(self._node.run(), name="node")
+                group.create_task(self._post.run(), name="messages")
                 group.create_task(RecordingKeys(self._ari, self._recordings).run(), name="recording-keys")
                 group.create_task(self._facts.run(), name="facts")
                 group.create_task(self._outgoing.settle(), name="settlement")
@@ -234,8 +250,7 @@ class Application:
         for bridge in await self._ari.bridges.list():
             if bridge.data and bridge.data.name.startswith(bridge_prefix(self._ari.app)):
                 await bridge.destroy()
-        if count := await self._store.end_all("the application was restarted", now()):
-            logger.warning("%d calls that a predecessor left open in the records are ended", count)
+        await self._node.begin()
 
     async def _hang_up(self, channels: list[Channel], cause: int = TEMPORARY_FAILURE) -> None:
         for channel in channels:

@@ -93,6 +93,8 @@ class CallingOutConfig(_Section):
 class AppConfig(_Section):
     name: str = Field("asterisk-whatsapp", pattern=r"^[A-Za-z0-9_-]{1,64}$")
     "Name of the Stasis application, as the dialplan calls it."
+    node: str = Field("", max_length=128)
+    "Its name among the applications that share the database, one for each Asterisk; the machine's name if empty."
     no_route_prompt: MediaUri = "sound:ss-noservice"
     "What callers of a number without a route hear."
     fault_prompt: MediaUri = "sound:sorry-youre-having-problems"

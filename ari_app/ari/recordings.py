@@ -78,6 +78,14 @@ class Recordings:
         """Names of what Asterisk keeps; those in the making are among them."""
         return [str(item["name"]) for item in await self._connection.requests.get("/recordings/stored")]
 
+    async def is_live(self, name: str) -> bool:
+        """Whether it is being made just now."""
+        try:
+            await self._connection.requests.get(f"/recordings/live/{segment(name)}")
+        except NotFound:
+            return False
+        return True
+
     def read(self, name: str, chunk: int) -> AsyncIterator[bytes]:
         """The bytes of a stored recording's file, `chunk` at a time (the last may be shorter).
 

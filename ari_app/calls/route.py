@@ -32,6 +32,9 @@ class Route:
     consent_prompt: str | None
     recording: bool
     recording_days: int | None
+    voicemail_longest_seconds: int = 180
+    voicemail_silence_seconds: int = 5
+    voicemail_shortest_seconds: int = 2
     permission_prompt: bool = False
     "Agents see how long the caller may still be called."
 

@@ -59,8 +59,10 @@ class Consent:
                 return Refusal(Rule.CALL_LIMIT, reason)
         return None
 
-    async def invite(self, errand: Errand, business: BusinessNumber, permission: Permission) -> Refusal:
-        """Ask the user for permission, and have the agent called back; the refusal of the call that says so."""
+    async def invite(
+        self, errand: Errand, business: BusinessNumber, permission: Permission, *, text: str | None = None
+    ) -> Refusal:
+        """Ask the user for permission, and have the agent called back if there is one; as the refusal of a call."""
         shown, at = errand.called.shown, now()
         if not permission.may_request(at):
             until = permission.request_limit_until
@@ -72,11 +74,13 @@ class Consent:
             business.phone_number_id,
             errand.called.user_key,
             agent=agent.id if agent is not None else None,
-            requested_by=agent.name if agent is not None else "nobody",
-            call_back_until=at + timedelta(hours=self.config.call_back_hours),
+            requested_by=agent.name if agent is not None else "command",
+            call_back_until=None if agent is None else at + timedelta(hours=self.config.call_back_hours),
+            text=text,
         )
         what = "an invitation was sent" if is_new else "an invitation waits for the answer"
-        return Refusal(Rule.INVITED, f"{shown} has not allowed calls; {what}, and the phone rings when it is accepted")
+        then = "" if agent is None else f", and {agent.name}'s phone rings when it is accepted"
+        return Refusal(Rule.INVITED, f"{shown} has not allowed calls; {what}{then}")
 
     def _watching(self, events: Subscription, business: BusinessNumber, user_key: str) -> AbstractContextManager[None]:
         return self.facts.watching(events, f"permission:{business.phone_number_id}:{user_key}")

@@ -20,9 +20,10 @@ from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
 from ari_app.flows.devices import Devices
 from ari_app.flows.roster import DIRECT, Roster
-from ari_app.queueing import Assignment, Rules, State, Why, decide
+from ari_app.queueing import Assignment, Memory, Rules, State, Why, decide
 from ari_app.store.agents import AgentStore, Release
 from ari_app.store.database import StoreError
+from ari_app.store.group_memory import GroupMemoryStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.queue import QueueStore, Waiting
 
@@ -70,9 +71,13 @@ class Held:
 class Exchange:
     """One for all calls of the process. Opened with `async with`; raises StoreError or AriError then."""
 
-    def __init__(self, ari: AriClient, agents: AgentStore, queue: QueueStore, groups: GroupStore) -> None:
+    def __init__(
+        self, ari: AriClient, agents: AgentStore, queue: QueueStore, groups: GroupStore, memory: GroupMemoryStore
+    ) -> None:
         self._agents = agents
         self._queue = queue
+        self._memory = memory
+        self._to_remember: dict[str, Memory] = {}
         self._state = State(random.getrandbits(64))
         self._wake = asyncio.Event()
         self._roster = Roster(ari, agents, groups, self._state, self._wake.set)
@@ -91,6 +96,7 @@ class Exchange:
             logger.warning("%d agents were reserved for calls that are over: freed", count)
         self._roster.devices.open()
         await self._roster.read(self._held)
+        self._state.remember(await self._memory.load())
         self._task = asyncio.create_task(self._run(), name="exchange")
         return self
 
@@ -269,6 +275,10 @@ class Exchange:
             await self._queue.leave(list(left))
             self._left -= left
             self._rows -= left
+        self._to_remember |= self._state.memories()
+        if self._to_remember:
+            await self._memory.save(list(self._to_remember.items()))
+            self._to_remember.clear()
 
     async def _read(self) -> None:
         """Read what changed, and now and then everything."""

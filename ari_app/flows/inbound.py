@@ -75,8 +75,12 @@ async def _serve(visit: Visit) -> Ending:
     await _answer(visit)
     await start_recording(visit)
     visit.moment = "during the entry prompt"
-    await visit.play(visit.route.entry_prompt)
-    return await _follow(visit, visit.route.first)
+    first = visit.route.first
+    if first.kind is Kind.MENU:
+        await visit.play_before_menu(visit.route.entry_prompt)
+    else:
+        await visit.play(visit.route.entry_prompt)
+    return await _follow(visit, first)
 
 
 async def _answer(visit: Visit) -> None:

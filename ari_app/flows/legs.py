@@ -12,7 +12,14 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from ari_app.ari import AriClient, AriClosed, Channel, Conflict, NotFound
-from ari_app.ari.events import ChannelDestroyed, ChannelHangupRequest, Event, PlaybackFinished, StasisEnd
+from ari_app.ari.events import (
+    ChannelDestroyed,
+    ChannelDtmfReceived,
+    ChannelHangupRequest,
+    Event,
+    PlaybackFinished,
+    StasisEnd,
+)
 from ari_app.calls.caller import Caller
 
 logger = logging.getLogger(__name__)
@@ -117,22 +124,32 @@ class CallerLeg:
             await self.channel.set_variable("CALLERID(num)", caller.number)
             await self.channel.set_variable("CALLERID(name)", caller.name)
 
-    async def play(self, media: str) -> None:
-        """Play a prompt to its end. One that cannot be played is logged and left out. Raises CallerLeft."""
+    async def play(self, media: str, *, until_digit: bool = False) -> str:
+        """Play a prompt to its end, or until a digit is pressed, which is returned. One that cannot be played is logged
+        and left out. Raises CallerLeft.
+        """
+
+        def ends(event: Event) -> bool:
+            if isinstance(event, ChannelDtmfReceived):
+                return until_digit and event.channel.id == self.id
+            return isinstance(event, PlaybackFinished) and event.playback.id == playback.id
+
         async with self.asking():
             playback = await self.channel.play(media)
         try:
-            finished = await self.wait_for(
-                PlaybackFinished, timeout=PROMPT_SECONDS, where=lambda event: event.playback.id == playback.id
-            )
+            event = await self.wait_for(Event, timeout=PROMPT_SECONDS, where=ends)
         except TimeoutError:
             logger.warning("prompt %s on %s is longer than %g s: stopped", media, self.id, PROMPT_SECONDS)
             await playback.stop()
         else:
-            if finished.playback.state == "failed":
+            if isinstance(event, ChannelDtmfReceived):
+                await playback.stop()
+                return event.digit
+            if isinstance(event, PlaybackFinished) and event.playback.state == "failed":
                 logger.warning("prompt %s cannot be played: is the sound installed?", media)
         finally:
             playback.close()
+        return ""
 
 
 def left(event: Event, channel_id: str) -> bool:

@@ -56,13 +56,19 @@ async def _choose(visit: Visit, menu: Menu) -> Choice:
 
 
 async def _ask(visit: Visit, menu: Menu, media: list[str]) -> str:
-    """Play `media`, which any digit interrupts; what was typed, empty if nothing was."""
+    """Play `media`, which any digit interrupts, and which is left out for a caller who has typed already; what was
+    typed, empty if nothing was.
+    """
     loop = asyncio.get_running_loop()
     uris = [await visit.services.prompts.uri(each) for each in media]
-    entries, typed = menu.entries, ""
-    async with visit.caller.asking():
-        playback = await visit.caller.channel.play(uris)
-    playing, deadline = True, loop.time() + PROMPT_SECONDS
+    entries, typed, visit.typed = menu.entries, visit.typed, ""
+    if typed and entries.judge(typed) is not Verdict.OPEN:
+        return typed
+    playback = None
+    if not typed:
+        async with visit.caller.asking():
+            playback = await visit.caller.channel.play(uris)
+    playing, deadline = playback is not None, loop.time() + (menu.digit_seconds if typed else PROMPT_SECONDS)
     try:
         while True:
             try:
@@ -80,7 +86,7 @@ async def _ask(visit: Visit, menu: Menu, media: list[str]) -> str:
                     if playing:
                         playing, deadline = False, loop.time() + menu.timeout_seconds
                 case ChannelDtmfReceived():
-                    if playing:
+                    if playback is not None and playing:
                         playing = False
                         await playback.stop()
                     typed += event.digit
@@ -88,15 +94,16 @@ async def _ask(visit: Visit, menu: Menu, media: list[str]) -> str:
                         return typed
                     deadline = loop.time() + menu.digit_seconds
     finally:
-        if playing:
-            await playback.stop()
-        playback.close()
+        if playback is not None:
+            if playing:
+                await playback.stop()
+            playback.close()
 
 
-def _concerns(event: Event, caller_id: str, playback: Playback) -> bool:
+def _concerns(event: Event, caller_id: str, playback: Playback | None) -> bool:
     match event:
         case PlaybackFinished():
-            return event.playback.id == playback.id
+            return playback is not None and event.playback.id == playback.id
         case ChannelDtmfReceived():
             return event.channel.id == caller_id
     return False

@@ -1,4 +1,4 @@
-"""Messages by e-mail, with the sound."""
+"""Messages by e-mail, with the sound: each is tried for a day."""
 
 import asyncio
 import logging
@@ -9,6 +9,8 @@ from pathlib import Path
 import aiosmtplib
 
 from ari_app.config import MailConfig
+from ari_app.store.database import StoreError
+from ari_app.store.letters import Letter, LetterStore
 from ari_app.store.voicemails import Voicemail
 
 logger = logging.getLogger(__name__)
@@ -16,35 +18,63 @@ logger = logging.getLogger(__name__)
 #: Limit for one attempt, s.
 SEND_SECONDS = 30.0
 
-#: Pauses before further attempts, s.
-PAUSES = (5.0, 30.0, 120.0)
+#: Pauses before further attempts, s; the last one again and again until the letter is given up.
+PAUSES = (5.0, 30.0, 120.0, 600.0, 3600.0)
+ATTEMPTS = 28
+
+#: PostgreSQL is asked so often for letters that nobody spoke of, s.
+LOOK_SECONDS = 60.0
 
 
 class Mailer:
-    def __init__(self, config: MailConfig, pauses: tuple[float, ...] = PAUSES) -> None:
-        self._config = config
-        self._pauses = pauses
+    """One for each application. What has to go out is in PostgreSQL, so that it is not forgotten over a restart."""
 
-    async def send(self, message: Voicemail) -> None:
-        """Try several times; what fails in the end is logged."""
+    def __init__(self, config: MailConfig, letters: LetterStore, pauses: tuple[float, ...] = PAUSES) -> None:
+        self._config = config
+        self._letters = letters
+        self._pauses = pauses
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There is a new letter."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is due, until cancelled."""
+        while True:
+            self._wake.clear()
+            pause = LOOK_SECONDS
+            try:
+                while (letter := await self._letters.take()) is not None:
+                    await self._try(letter)
+                if (due := await self._letters.next_in()) is not None:
+                    pause = min(pause, due)
+            except StoreError as error:
+                logger.warning("letters wait for PostgreSQL: %s", error)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _try(self, letter: Letter) -> None:
+        """Raises StoreError."""
+        message = letter.message
         try:
             sound = await asyncio.to_thread(Path(message.file).read_bytes)
-        except OSError as error:
-            logger.error("message %s does not go out by e-mail: %s", message.id, error)
-            return
-        letter = compose(self._config, message, sound)
-        for number, pause in enumerate((*self._pauses, None), 1):
-            try:
-                await self._send(letter)
-            except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-                what = str(error) or type(error).__name__
-                logger.warning("message %s by e-mail, attempt %d: %s", message.id, number, what)
+            await self._send(compose(self._config, message, sound))
+        except (aiosmtplib.SMTPException, OSError, TimeoutError, ValueError) as error:
+            what = str(error) or type(error).__name__
+            logger.warning("message %s by e-mail, attempt %d: %s", message.id, letter.attempts, what)
+            pause = None
+            if letter.attempts < ATTEMPTS and not isinstance(error, FileNotFoundError | ValueError):
+                pause = self._pauses[min(letter.attempts, len(self._pauses)) - 1]
             else:
-                logger.info("message %s went out by e-mail", message.id)
-                return
-            if pause is not None:
-                await asyncio.sleep(pause)
-        logger.error("message %s did not go out by e-mail; it is in %s", message.id, message.file)
+                logger.error("message %s does not go out by e-mail; it is in %s", message.id, message.file)
+            await self._letters.failed(letter, what, pause)
+        else:
+            logger.info("message %s went out by e-mail", message.id)
+            await self._letters.sent(letter)
 
     async def _send(self, letter: EmailMessage) -> None:
         config = self._config

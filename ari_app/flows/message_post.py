@@ -4,12 +4,15 @@ In the background, because no call waits for it, and because PostgreSQL and mail
 """
 
 import asyncio
+import itertools
 import logging
+from pathlib import Path
 
 from ari_app.ari import AriClient, AriError
 from ari_app.ari.events import Reconnected
-from ari_app.config import MailConfig
 from ari_app.flows.message_mail import Mailer
+from ari_app.flows.message_recovery import MessageRecovery
+from ari_app.flows.message_spool import Spooled
 from ari_app.flows.message_waiting import MessageWaiting
 from ari_app.store.database import StoreError
 from ari_app.store.voicemails import Voicemail, VoicemailStore
@@ -20,6 +23,11 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 60
 PAUSE = 2.0
 
+#: So often is looked for messages that were left in Asterisk's spool, s.
+#: The second time sooner: at first, callers may be recorded still whom we are about to hang up.
+LOOK_SECONDS = 60.0
+FIRST_LOOK_SECONDS = 2.0
+
 #: At the end, what is under way gets so long, s.
 LAST_SECONDS = 3.0
 
@@ -27,11 +35,15 @@ LAST_SECONDS = 3.0
 class MessagePost:
     """Open it with `async with`, within the database's and the client's."""
 
-    def __init__(self, store: VoicemailStore, ari: AriClient, mail: MailConfig | None) -> None:
+    def __init__(self, store: VoicemailStore, ari: AriClient, folder: Path, mailer: Mailer | None) -> None:
+        """`folder` has the messages' files."""
         self._store = store
         self._ari = ari
         self._waiting = MessageWaiting(ari)
-        self._mailer = Mailer(mail) if mail else None
+        self._mailer = mailer
+        self.in_hand: set[Spooled] = set()
+        "Messages that this process is about, and that are still in Asterisk's spool."
+        self._recovery = MessageRecovery(ari, store, folder, self.in_hand)
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
 
@@ -50,6 +62,16 @@ class MessagePost:
             if late:
                 await asyncio.wait(late)
 
+    async def run(self) -> None:
+        """Look for what a predecessor left, and send letters, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self._mailer is not None:
+                group.create_task(self._mailer.run(), name="letters")
+            for pause in itertools.chain((FIRST_LOOK_SECONDS,), itertools.repeat(LOOK_SECONDS)):
+                for message in await self._recovery.look():
+                    await self._tell(message)
+                await asyncio.sleep(pause)
+
     def hand_over(self, message: Voicemail) -> None:
         """Take care of a message whose file is written."""
         task = asyncio.get_running_loop().create_task(self._deliver(message), name=f"message-{message.id}")
@@ -57,16 +79,31 @@ class MessagePost:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, message: Voicemail) -> None:
+        spooled = Spooled(message.id, message.call_id)
         try:
             if await self._catalogue(message):
-                await self._light(message)
-            if self._mailer is not None:
-                await self._mailer.send(message)
+                await self._tell(message)
+                await self._forget(spooled)
         except asyncio.CancelledError:
             logger.error("message %s: stopped before all was done; it is in %s", message.id, message.file)
             raise
         except Exception:
             logger.exception("message %s, in %s: a fault of ours", message.id, message.file)
+        finally:
+            self.in_hand.discard(spooled)
+
+    async def _tell(self, message: Voicemail) -> None:
+        """Lamps and letters."""
+        await self._light(message)
+        if self._mailer is not None:
+            self._mailer.wake()
+
+    async def _forget(self, spooled: Spooled) -> None:
+        """Asterisk need not keep its copy."""
+        try:
+            await self._ari.recordings.delete(spooled.name)
+        except AriError as error:
+            logger.warning("call %s: a copy of its message stays in Asterisk's spool: %s", spooled.call, error)
 
     async def _catalogue(self, message: Voicemail) -> bool:
         for attempt in range(ATTEMPTS):

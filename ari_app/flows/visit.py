@@ -95,6 +95,8 @@ class Visit:
     "The caller's channel went on in the dialplan and is no longer ours to hang up."
     menus: list[str] = field(default_factory=list)
     "Menus that the caller came through, for `back`."
+    typed: str = ""
+    "Pressed before the menu began to ask, for the menu."
     bridge: Bridge | None = None
     desk: str = ""
     "The channel of the agent who calls out."
@@ -138,6 +140,10 @@ class Visit:
     async def play(self, media: str) -> None:
         """Play a sound of Asterisk (`sound:…`) or of the catalogue (`prompt:…`) to its end. Raises CallerLeft."""
         await self.caller.play(await self.services.prompts.uri(media))
+
+    async def play_before_menu(self, media: str) -> None:
+        """As `play`; a caller who knows the menu behind it may type on, which ends the prompt. Raises CallerLeft."""
+        self.typed = await self.caller.play(await self.services.prompts.uri(media), until_digit=True)
 
     async def turn_away(self, result: Ending, media: str) -> Ending:
         """Tell the caller why nobody comes. The result is settled, whether or not the caller listens to the end."""

@@ -1,20 +1,16 @@
 """The caller leaves a message: prompt, beep, recording, and where the message goes."""
 
-import asyncio
-import io
 import logging
 import uuid
-import wave
 from dataclasses import replace
-from pathlib import Path
 
-from ari_app.ari import AriError, AriHttpError, AriUnavailable
+from ari_app.ari import AriHttpError
 from ari_app.calls import ending
 from ari_app.calls.destination import Destination
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.flows.entrance import now
+from ari_app.flows.message_spool import FORMAT, Spooled, keep, read, seconds_of
 from ari_app.flows.visit import Visit
-from ari_app.media.files import write_whole
 from ari_app.store.voicemails import Voicemail
 
 logger = logging.getLogger(__name__)
@@ -23,22 +19,11 @@ DEFAULT_PROMPT = "sound:vm-intro"
 BEEP = "sound:beep"
 GOODBYE = "sound:vm-goodbye"
 
-#: 16 bit, 8 kHz. Asterisk looks for silence at 8 kHz, so that a wider band would have nothing in it.
-FORMAT = "wav"
-RATE = 8000
-
-#: Longest message, the silence that ends it, and what is too short to be one, s.
-LONGEST_SECONDS = 180
-SILENCE_SECONDS = 5
-SHORTEST_SECONDS = 2.0
+#: For calls without a route, s: longest message, the silence that ends it, and what is too short to be one.
+LONGEST_SECONDS, SILENCE_SECONDS, SHORTEST_SECONDS = 180, 5, 2
 
 #: Asterisk ends the recording itself; so long after its time we no longer wait for it, s.
 RESERVE_SECONDS = 5
-
-#: Limit for reading the file from Asterisk, s, and for its size, bytes.
-READ_SECONDS = 30.0
-LARGEST = 2 * RATE * (LONGEST_SECONDS + RESERVE_SECONDS)
-CHUNK = 65_536
 
 
 async def leave_message(visit: Visit, target: str) -> Destination | Ending:
@@ -47,18 +32,37 @@ async def leave_message(visit: Visit, target: str) -> Destination | Ending:
     await visit.play(visit.route.voicemail_prompt if visit.route else DEFAULT_PROMPT)
     await visit.play(BEEP)
     visit.moment = "while leaving a message"
+    spooled = Spooled(uuid.uuid4(), visit.call.id)
+    visit.services.post.in_hand.add(spooled)
+    handed_over = False
     try:
-        sound = await _record(visit)
+        found = await _take(visit, spooled, target)
+        if isinstance(found, Ending):
+            return found
+        visit.services.post.hand_over(found)
+        handed_over = True
+    finally:
+        if not handed_over:
+            visit.services.post.in_hand.discard(spooled)
+    left = Ending(Status.VOICEMAIL, EndedBy.SYSTEM, f"a message of {found.seconds:.0f} s was left")
+    return await visit.turn_away(left, GOODBYE)
+
+
+async def _take(visit: Visit, spooled: Spooled, target: str) -> Voicemail | Ending:
+    """The message, its file written; how the call ends if there is none."""
+    config = visit.services.config
+    try:
+        sound = await _record(visit, spooled)
     except AriHttpError as error:
         logger.error("call %s: no message can be recorded: %s", visit.call.id, error)
-        fault = visit.fault(f"no message could be recorded: {error}")
-        return await visit.turn_away(fault, visit.services.config.fault_prompt)
-    seconds = _seconds(sound)
-    if seconds < SHORTEST_SECONDS:
+        return await visit.turn_away(visit.fault(f"no message could be recorded: {error}"), config.fault_prompt)
+    seconds = seconds_of(sound)
+    if seconds < (visit.route.voicemail_shortest_seconds if visit.route else SHORTEST_SECONDS):
+        await visit.ari.recordings.delete(spooled.name)
         return await visit.turn_away(_without_message(visit, seconds), GOODBYE)
     groups = visit.route.groups if visit.route else ()
     message = Voicemail(
-        id=uuid.uuid4(),
+        id=spooled.message,
         call_id=visit.call.id,
         number=visit.call.number,
         group=target or next(iter(groups), None),
@@ -69,73 +73,35 @@ async def leave_message(visit: Visit, target: str) -> Destination | Ending:
         caller_name=visit.call.caller.name,
     )
     try:
-        message = await asyncio.to_thread(_write, message, sound, visit.services.config.voicemail_folder)
+        return await keep(message, sound, config.voicemail_folder)
     except OSError as error:
         logger.error("call %s: the message cannot be written: %s", visit.call.id, error)
-        return await visit.turn_away(
-            visit.fault("the message could not be written"), visit.services.config.fault_prompt
-        )
-    visit.services.post.hand_over(message)
-    left = Ending(Status.VOICEMAIL, EndedBy.SYSTEM, f"a message of {seconds:.0f} s was left")
-    return await visit.turn_away(left, GOODBYE)
+        return await visit.turn_away(visit.fault("the message could not be written"), config.fault_prompt)
 
 
-async def _record(visit: Visit) -> bytes:
+async def _record(visit: Visit, spooled: Spooled) -> bytes:
     """What the caller said, until `#`, a long silence, the longest time, or hanging up. Raises AriError.
 
     Meanwhile the caller is sent silence: on WhatsApp, media must not pause for seconds.
     """
-    recordings, name = visit.ari.recordings, f"whatsapp-voicemail-{uuid.uuid4()}"
+    longest = visit.route.voicemail_longest_seconds if visit.route else LONGEST_SECONDS
     async with visit.caller.asking():
         await visit.caller.channel.start_silence()
         recording = await visit.caller.channel.record(
-            name,
+            spooled.name,
             FORMAT,
-            max_seconds=LONGEST_SECONDS,
-            max_silence_seconds=SILENCE_SECONDS,
+            max_seconds=longest,
+            max_silence_seconds=visit.route.voicemail_silence_seconds if visit.route else SILENCE_SECONDS,
             terminate_on="#",
         )
     try:
-        await recording.finished(LONGEST_SECONDS + RESERVE_SECONDS)
+        await recording.finished(longest + RESERVE_SECONDS)
     except TimeoutError:
         logger.error("call %s: Asterisk did not end the recording of a message: stopped", visit.call.id)
         await recording.stop()
     finally:
         recording.close()
-    try:
-        sound = await _read(visit, name)
-    except AriError:
-        logger.error("call %s: its message stays in Asterisk's spool as %s.%s", visit.call.id, name, FORMAT)
-        raise
-    try:
-        await recordings.delete(name)
-    except AriError as error:
-        logger.warning("call %s: a copy of its message stays in Asterisk's spool: %s", visit.call.id, error)
-    return sound
-
-
-async def _read(visit: Visit, name: str) -> bytes:
-    sound = bytearray()
-    try:
-        async with asyncio.timeout(READ_SECONDS):
-            async for part in visit.ari.recordings.read(name, CHUNK):
-                sound += part
-                if len(sound) > LARGEST:
-                    logger.error("call %s: the message is cut at %d bytes", visit.call.id, LARGEST)
-                    break
-    except TimeoutError as error:
-        path = f"/recordings/stored/{name}/file"
-        raise AriUnavailable(f"no whole file within {READ_SECONDS:g} s", method="GET", path=path) from error
-    return bytes(sound)
-
-
-def _seconds(sound: bytes) -> float:
-    """Length of a WAV file; 0 when it is none, as when nothing was said before hanging up."""
-    try:
-        with wave.open(io.BytesIO(sound)) as file:
-            return float(file.getnframes() / file.getframerate())
-    except (wave.Error, EOFError):
-        return 0.0
+    return await read(visit.ari, spooled)
 
 
 def _without_message(visit: Visit, seconds: float) -> Ending:
@@ -145,9 +111,3 @@ def _without_message(visit: Visit, seconds: float) -> Ending:
         return Ending(Status.USER_ABANDON, EndedBy.SYSTEM, f"the caller {left}")
     result = ending.nobody_answered(visit.offers)
     return replace(result, reason=f"{result.reason}; the caller {left}")
-
-
-def _write(message: Voicemail, sound: bytes, folder: Path) -> Voicemail:
-    path = folder.absolute() / f"{message.id}.wav"
-    write_whole(path, sound, mode=0o600)
-    return replace(message, file=str(path))

@@ -2,6 +2,7 @@
 
 from ari_app.queueing.agent import Agent
 from ari_app.queueing.decide import decide
+from ari_app.queueing.desk import Memory
 from ari_app.queueing.place import Assignment, Decision, Departure, Place, Why
 from ari_app.queueing.rules import JoinEmpty, LeaveEmpty, Rules, Strategy
 from ari_app.queueing.state import State
@@ -13,6 +14,7 @@ __all__ = [
     "Departure",
     "JoinEmpty",
     "LeaveEmpty",
+    "Memory",
     "Place",
     "Rules",
     "State",

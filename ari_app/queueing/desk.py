@@ -7,6 +7,7 @@ than looking at every agent or caller.
 import random
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,17 @@ from ari_app.queueing.rules import Rules, Strategy
 
 #: Weight of the newest wait in the mean (Asterisk's queues count alike).
 NEWEST_WEIGHT = 0.25
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is remembered of a group over a restart."""
+
+    mean_wait: float | None = None
+    "How long those waited who were answered, s."
+    last: tuple[str, UUID] | None = None
+    "Name and id of the agent who was asked last, where the strategy goes by it."
+
 
 #: (priority, what the strategy goes by, …, agent)
 Rank = tuple[Any, ...]
@@ -36,6 +48,8 @@ class Desk:
         self._ranks: dict[UUID, Rank] = {}
         self._free_voip: set[UUID] = set()
         self._last: Rank = ()
+        self.changed = False
+        "There is something new to remember."
 
     def has_free(self, *, voip_only: bool) -> bool:
         return bool(self._free_voip if voip_only else self._free)
@@ -70,8 +84,18 @@ class Desk:
                 rank = self._free[index]
                 if may(rank[-1]):
                     self._last = rank[1:]
+                    self.changed = self.changed or self.rules.strategy is Strategy.ROUND_ROBIN
                     return [rank[-1]]
         return []
+
+    @property
+    def memory(self) -> Memory:
+        by_name = self.rules.strategy is Strategy.ROUND_ROBIN and self._last
+        return Memory(self.mean_wait, (self._last[0], self._last[1]) if by_name else None)
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        self.mean_wait, self._last = memory.mean_wait, memory.last or ()
 
     def join(self, place: Place) -> None:
         insort(self.places, place.key)
@@ -95,6 +119,7 @@ class Desk:
 
     def learn(self, waited: float) -> None:
         """Somebody was answered after `waited` s."""
+        self.changed = True
         if self.mean_wait is None:
             self.mean_wait = waited
         else:

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from ari_app.queueing.agent import Agent
-from ari_app.queueing.desk import Desk
+from ari_app.queueing.desk import Desk, Memory
 from ari_app.queueing.place import Place, Why
 from ari_app.queueing.rules import JoinEmpty, LeaveEmpty, Rules
 
@@ -34,11 +34,24 @@ class State:
             return
         desk = self.desks[rules.name] = Desk(rules)
         if old is not None:
-            desk.places, desk.open, desk.mean_wait = old.places, old.open, old.mean_wait
+            desk.places, desk.open, desk.memory = old.places, old.open, old.memory
             self.to_check.update(key[-1] for key in desk.places)
         for agent in self.agents.values():
             if rules.name in agent.groups:
                 self._enter(desk, agent, now)
+
+    def remember(self, memories: Mapping[str, Memory]) -> None:
+        """Go on where a predecessor was, in groups that are here."""
+        for name, memory in memories.items():
+            if (desk := self.desks.get(name)) is not None:
+                desk.memory = memory
+
+    def memories(self) -> dict[str, Memory]:
+        """What is new to remember, once."""
+        changed = [desk for desk in self.desks.values() if desk.changed]
+        for desk in changed:
+            desk.changed = False
+        return {desk.rules.name: desk.memory for desk in changed}
 
     def put_agent(self, agent: Agent, now: float) -> None:
         """An agent is there, or stands otherwise than before."""

@@ -13,10 +13,12 @@ from rich.console import Console
 
 from ari_app.runtime import (
     balance_command,
+    call_command,
     config_command,
     prompt_command,
     rate_command,
     records_command,
+    settings_command,
     user_command,
     voicemail_command,
 )
@@ -74,9 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     prompt_command.add_to(commands)
     voicemail_command.add_to(commands)
     user_command.add_to(commands)
+    call_command.add_to(commands)
     rate_command.add_to(commands)
     balance_command.add_to(commands)
     records_command.add_to(commands)
+    settings_command.add_to(commands)
     return parser
 
 

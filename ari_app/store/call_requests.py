@@ -52,6 +52,11 @@ UPDATE pbx.call_requests r SET state = 'failed', ended_at = now(), reason = 'the
    AND NOT EXISTS (SELECT FROM pbx.calls c WHERE c.id = r.call_id AND c.state <> 'ended')
 """
 
+_OUTCOME = """
+SELECT r.state, r.call_id, r.refusal, r.reason, c.status
+  FROM pbx.call_requests r LEFT JOIN pbx.calls c ON c.id = r.call_id WHERE r.id = $1
+"""
+
 
 @dataclass(frozen=True)
 class CallRequest:
@@ -75,6 +80,8 @@ class Outcome:
     call_id: UUID | None
     refusal: str | None
     reason: str | None
+    status: str | None
+    "Of the call, once it has ended."
 
     @property
     def is_over(self) -> bool:
@@ -129,7 +136,8 @@ class CallRequestStore:
     async def outcome(self, request: UUID) -> Outcome:
         async with self._database.connection() as connection:
             row: asyncpg.Record | None = await connection.fetchrow(
-                "SELECT state, call_id, refusal, reason FROM pbx.call_requests WHERE id = $1", request
+                _OUTCOME,
+                request,
             )
         assert row is not None
         return Outcome(**dict(row))

@@ -15,8 +15,8 @@ from ari_app.store.database import Database
 _SAVE_CALL = """
 INSERT INTO pbx.calls (id, linkedid, channel_type, direction, number, caller_number, caller_name, whatsapp_call_id,
                        state, status, ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at, path,
-                       refusal, hold_seconds)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
+                       refusal, hold_seconds, node)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 ON CONFLICT (id) DO UPDATE
    SET state = excluded.state, status = excluded.status, ended_by = excluded.ended_by, reason = excluded.reason,
        agent_id = excluded.agent_id, queued_at = excluded.queued_at, connected_at = excluded.connected_at,
@@ -36,36 +36,37 @@ _END_CALLS = """
 UPDATE pbx.calls
    SET state = 'ended', status = CASE WHEN connected_at IS NULL THEN 'Failed' ELSE 'Answered' END,
        ended_by = 'system', reason = $1, ended_at = greatest($2, received_at, queued_at, connected_at)
- WHERE state <> 'ended'
+ WHERE state <> 'ended' AND node = $3
 RETURNING id
 """
 
 _END_OFFERS = """
-UPDATE pbx.offers SET outcome = 'cancelled', reason = $1, ended_at = greatest($2, started_at)
- WHERE outcome IS NULL
+UPDATE pbx.offers o SET outcome = 'cancelled', reason = $1, ended_at = greatest($2, o.started_at)
+  FROM pbx.calls c
+ WHERE o.outcome IS NULL AND c.id = o.call_id AND c.node = $3
 """
 
 
 class CallStore:
     """All methods raise StoreUnavailable when PostgreSQL is away, StoreError when it refuses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, node: str = "") -> None:
+        """`node` is written into the calls: whose they are."""
         self._database = database
+        self._node = node
 
     async def save(self, call: Call, offers: Sequence[Offer] = ()) -> None:
         """Write the call and these offers as they are now, all or nothing."""
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_SAVE_CALL, *_call_row(call))
+            await connection.execute(_SAVE_CALL, *_call_row(call), self._node)
             for offer in offers:
                 await connection.execute(_SAVE_OFFER, *_offer_row(offer))
 
-    async def end_all(self, reason: str, at: datetime) -> int:
-        """End every call and offer that is still open, for a predecessor that did not; return how many
-        calls.
-        """
+    async def end_left_by(self, node: str, reason: str, at: datetime) -> int:
+        """End every call and offer of this node that is still open, for one that did not; return how many calls."""
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_END_OFFERS, reason, at)
-            rows: list[asyncpg.Record] = await connection.fetch(_END_CALLS, reason, at)
+            await connection.execute(_END_OFFERS, reason, at, node)
+            rows: list[asyncpg.Record] = await connection.fetch(_END_CALLS, reason, at, node)
         return len(rows)
 
 

@@ -13,6 +13,25 @@ INSERT INTO pbx.voicemails (id, call_id, number, group_name, file, seconds, crea
 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING
 """
 
+_LETTER = "INSERT INTO pbx.voicemail_letters (voicemail_id, node) VALUES ($1, $2) ON CONFLICT DO NOTHING"
+
+#: For which group it was left, is in the call's path: `voicemail:<group>`, or the first group of the number.
+_LEFT = """
+SELECT c.number, c.caller_number, c.caller_name, c.ended_at,
+       coalesce((SELECT substring(p.step FROM '^voicemail:(.+)') FROM unnest(c.path) WITH ORDINALITY AS p (step, n)
+                  WHERE p.step LIKE 'voicemail%' ORDER BY p.n DESC LIMIT 1),
+                (SELECT g.group_name FROM pbx.route_groups g WHERE g.number = c.number ORDER BY g.position LIMIT 1))
+           AS group,
+       coalesce(r.voicemail_shortest_seconds, 2) AS shortest_seconds
+  FROM pbx.calls c LEFT JOIN pbx.routes r ON r.number = c.number
+ WHERE c.id = $1
+"""
+
+_MARK_CALL = """
+UPDATE pbx.calls SET status = 'Voicemail', reason = $2 || ' (' || reason || ')'
+ WHERE id = $1 AND state = 'ended' AND connected_at IS NULL AND status <> 'Voicemail'
+"""
+
 _READ = """
 SELECT v.id, v.call_id, v.number, v.group_name AS group, v.file, v.seconds, v.created_at, v.heard_at,
        c.caller_number, c.caller_name
@@ -52,6 +71,18 @@ class Voicemail:
 
 
 @dataclass(frozen=True)
+class LeftMessage:
+    """What is known of a call in which a message was left that is not in the catalogue."""
+
+    number: str
+    caller_number: str
+    caller_name: str
+    ended_at: datetime | None
+    group: str | None
+    shortest_seconds: int
+
+
+@dataclass(frozen=True)
 class Counts:
     """Messages of a mailbox: not heard yet, and heard."""
 
@@ -62,13 +93,15 @@ class Counts:
 class VoicemailStore:
     """All methods raise StoreError when PostgreSQL is away or refuses."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, mailing_node: str | None = None) -> None:
+        """With `mailing_node`, each message is also to go out by e-mail, from this node."""
         self._database = database
+        self._mailing_node = mailing_node
 
     async def add(self, message: Voicemail) -> None:
-        """Its call must be recorded. Adding it again changes nothing."""
+        """Its call must be recorded. Adding it again changes nothing, unless it was deleted meanwhile."""
         seconds = Decimal(message.seconds).quantize(Decimal("0.01"))
-        async with self._database.connection() as connection:
+        async with self._database.connection() as connection, connection.transaction():
             await connection.execute(
                 _ADD,
                 message.id,
@@ -79,6 +112,19 @@ class VoicemailStore:
                 seconds,
                 message.created_at,
             )
+            if self._mailing_node is not None:
+                await connection.execute(_LETTER, message.id, self._mailing_node)
+
+    async def left(self, call_id: UUID) -> LeftMessage | None:
+        """What is known of a call, for a message that was found; None when there is no such call."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_LEFT, call_id)
+        return None if row is None else LeftMessage(**dict(row))
+
+    async def mark_call(self, message: Voicemail) -> None:
+        """A call that is over was one with this message after all."""
+        async with self._database.connection() as connection:
+            await connection.execute(_MARK_CALL, message.call_id, f"a message of {message.seconds:.0f} s was left")
 
     async def all(self, *, unheard: bool = False) -> list[Voicemail]:
         """Oldest first; with `unheard`, only those that nobody has heard."""

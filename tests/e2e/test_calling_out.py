@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -274,3 +275,67 @@ async def test_an_expired_permission_is_none(office: Office) -> None:
     await asyncio.sleep(1.1)  # what this test is about
     await office.dial_and_leave(f"8{office.user}")
     await office.record(status="Failed", refusal="invited")
+
+
+@dataclass
+class Command:
+    """`asterisk-whatsapp <name> --config …` in a process of its own."""
+
+    stack: Stack
+
+    async def run(self, name: str, *arguments: str) -> tuple[int, str]:
+        """Exit status, and what it said."""
+        process = await asyncio.create_subprocess_exec(
+            *(
+                str(Path(sys.executable).with_name("asterisk-whatsapp")),
+                name,
+                "--config",
+                str(self.stack.config),
+                *arguments,
+            ),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+        return process.returncode or 0, output.decode().strip()
+
+
+async def test_a_command_lets_an_agent_call(office: Office) -> None:
+    await office.plan(behaviour=Behaviour(hangup_after_ms=500))
+    command = asyncio.create_task(Command(office.stack).run("call", "--agent", "1001", "--to", office.user, "--wait"))
+    call = await office.phone.ringing(timeout=PATIENCE)
+    assert call.peer_number.removeprefix("+") == office.user
+    await call.answer()
+    status, said = await command
+    assert (status, said.splitlines()[-1]) == (0, "Answered: the user hung up.")
+    assert (await office.record())["status"] == "Answered"
+
+
+async def test_a_command_tells_why_a_call_does_not_come_about(office: Office) -> None:
+    command = Command(office.stack)
+    assert await command.run("call", "--agent", "1001", "--to", "+5352345678") == (
+        3,
+        "Refused (customer_country): customers in CU may not be called (+5352345678).",
+    )
+    assert await command.run("call", "--agent", "nobody", "--to", office.user) == (
+        1,
+        "asterisk-whatsapp: There is no agent nobody: give an extension, an endpoint or a name.",
+    )
+    waiting = asyncio.create_task(command.run("call", "--agent", "1001", "--to", office.user, "--wait"))
+    await (await office.phone.ringing(timeout=PATIENCE)).reject()
+    status, said = await waiting
+    assert (status, said.splitlines()[-1]) == (3, "Failed: Agent 1001 is busy or rejected the call (cause 17).")
+
+
+async def test_a_command_invites_a_user(office: Office) -> None:
+    await office.plan(permission=False, on_request="accept", on_request_ms=0)
+    command = Command(office.stack)
+    status, said = await command.run("invite", "--to", office.user)
+    assert (status, said) == (0, f"Invited: +{office.user} has not allowed calls; an invitation was sent.")
+    query = "SELECT state FROM whatsapp.permission_requests WHERE user_key = $1 AND agent_id IS NULL"
+    await office.value(query, office.user, wanted="accepted")
+    assert await office.db.fetchval("SELECT count(*) FROM pbx.call_requests WHERE user_key = $1", office.user) == 0
+    status, said = await command.run("invite", "--to", office.user)
+    assert status == 3
+    assert said.startswith(f"+{office.user} allows calls already (")

@@ -19,7 +19,7 @@ from whatsapp_bridge.simulator.phone import Sound, Tone
 
 OUT = """
 [out]
-exten => _X.,1,Dial(WebSocket/whatsapp/c(opus)nf(json)v(to=${EXTEN},call=${CALL}),30,rg)
+exten => _[+0-9]X.,1,Dial(WebSocket/whatsapp/c(opus)nf(json)v(to=${EXTEN},call=${CALL}),30,rg)
  same => n,Set(GLOBAL(RESULT_${CALL})=${DIALSTATUS}/${HANGUPCAUSE})
  same => n,Hangup(${HANGUPCAUSE})
 

@@ -96,8 +96,8 @@ async def test_what_a_predecessor_left_open_is_ended(opened: Database, rows: asy
     await store.save(waiting, [Offer(uuid.uuid4(), waiting.id, AGENT, NOW)])
     await store.save(new_call().queued(NOW).ringing().connected(AGENT.id, NOW))
     await store.save(new_call().ended(ending.no_route("100"), NOW))
-    assert await store.end_all("the application was restarted", NOW - timedelta(hours=1)) == 2
-    assert await store.end_all("again", NOW) == 0
+    assert await store.end_left_by("", "the application was restarted", NOW - timedelta(hours=1)) == 2
+    assert await store.end_left_by("", "again", NOW) == 0
     statuses = await rows.fetch("SELECT status, reason FROM pbx.calls ORDER BY status, reason")
     assert [tuple(row) for row in statuses] == [
         ("Answered", "the application was restarted"),

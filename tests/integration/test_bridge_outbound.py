@@ -187,12 +187,12 @@ async def test_what_the_number_may_not_is_a_failure_with_metas_code(
     assert row["meta_error_text"]
 
 
-async def test_a_second_call_to_the_same_user_is_busy(dial: Any, meta: SimulatorClient) -> None:
+async def test_a_second_call_to_the_same_user_is_refused(dial: Any, meta: SimulatorClient) -> None:
     await meta.plan_user(UserPlan(number=USER, answer="ignore"))
     first = await dial()
     await first.row("ringing")
     second = await dial()
-    assert await second.result() == "BUSY/17"
+    assert await second.result() == "CHANUNAVAIL/21"
     assert (await second.row())["meta_error_code"] == 138003
     await first.hang_up()
 
@@ -360,13 +360,15 @@ async def test_an_application_places_the_call_and_hears_the_users_digits(office:
     await nothing_left(office.stack)
 
 
-@pytest.mark.parametrize(
-    ("user", "result", "words"),
-    [("12", "CHANUNAVAIL/28", "neither a phone number"), ("00000000000000000000", "CHANUNAVAIL/28", "")],
-)
-async def test_what_is_no_number_is_not_dialled(
-    dial: Any, meta: SimulatorClient, user: str, result: str, words: str
-) -> None:
+async def test_a_number_may_have_a_plus(dial: Any, meta: SimulatorClient) -> None:
+    await meta.plan_user(UserPlan(number=USER, answer="reject", answer_ms=50))
+    agent = await dial(f"+{USER}")
+    assert await agent.result() == "BUSY/17"
+    assert (await agent.row())["user_number"] == USER
+
+
+@pytest.mark.parametrize("user", ["12*", "00000000000000000000"])
+async def test_what_is_no_number_is_not_dialled(dial: Any, meta: SimulatorClient, user: str) -> None:
     agent = await dial(user)
-    assert await agent.result() == result
+    assert await agent.result() == "CHANUNAVAIL/28"
     assert not await meta.requests(action="connect")

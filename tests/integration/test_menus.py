@@ -120,6 +120,17 @@ async def test_digits_typed_ahead_choose_in_the_next_menu(house: House) -> None:
         await caller.hang_up()
 
 
+async def test_who_knows_the_menu_types_during_the_entry_prompt_already(house: House) -> None:
+    await house.database.execute("UPDATE pbx.routes SET entry_prompt = $1", LONG)
+    async with house.caller() as caller:
+        await caller.hears(LONG)
+        await caller.press("21", between=200)
+        call = await house.record("connected")
+        assert await agent_of(house, call) == "Agent Sales"
+        assert call["path"] == ["menu:Main", "digits:21", "group:Sales"]
+        await caller.hang_up()
+
+
 async def test_back_in_the_first_menu_plays_it_again(house: House) -> None:
     async with house.caller() as caller:
         await caller.hears(LONG)

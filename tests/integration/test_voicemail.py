@@ -184,6 +184,50 @@ async def test_a_long_silence_ends_the_message(house: House) -> None:
     assert record["ended_by"] == "system"
 
 
+async def test_a_message_that_was_being_recorded_when_the_application_was_killed_is_kept(
+    house: House, stack: Stack
+) -> None:
+    await house.database.execute("UPDATE pbx.routes SET voicemail_shortest_seconds = 1")
+    with house.ari.events(RecordingStarted) as events:
+        async with caller(house, "tone"):
+            await events.wait_for(RecordingStarted, timeout=PATIENCE)
+            await asyncio.sleep(2.0)
+            stack.app.kill()
+            await stack.app.stop()
+            await stack.app.start()
+            kept = await message(house)
+    record = await house.record()
+    assert kept["call_id"] == record["id"]
+    assert kept["group_name"] == "Agents"
+    assert (record["status"], record["ended_by"]) == ("Voicemail", "system")
+    assert record["reason"] == f"a message of {kept['seconds']:.0f} s was left (the application was restarted)"
+    sound = read_wav(Path(kept["file"]))
+    assert sound.duration_s == pytest.approx(float(kept["seconds"]), abs=0.01)
+    assert 1.5 < sound.duration_s < 8
+    assert dominant_tone(sound.part(0.5)).frequency_hz == pytest.approx(1000, abs=5)
+
+
+async def test_a_number_says_how_long_a_message_may_be_and_what_silence_ends_it(house: House) -> None:
+    await house.database.execute(
+        "UPDATE pbx.routes SET voicemail_longest_seconds = 5, voicemail_silence_seconds = 1, "
+        "voicemail_shortest_seconds = 0"
+    )
+    try:
+        for does, bounds in (("tone", (4.5, 5.5)), ("silence", (0.0, 2.0))):
+            with house.ari.events(RecordingStarted) as events:
+                async with caller(house, does):
+                    await events.wait_for(RecordingStarted, timeout=PATIENCE)
+                    await house.record()
+            kept = await message(house)
+            assert bounds[0] < kept["seconds"] < bounds[1]
+            await house.database.execute("DELETE FROM pbx.calls")
+    finally:
+        await house.database.execute(
+            "UPDATE pbx.routes SET voicemail_longest_seconds = DEFAULT, voicemail_silence_seconds = DEFAULT, "
+            "voicemail_shortest_seconds = DEFAULT"
+        )
+
+
 async def test_commands_list_play_mark_and_delete_messages(house: House, stack: Stack) -> None:
     with house.ari.events(RecordingStarted) as events:
         async with caller(house, "tone") as channel:

@@ -1,7 +1,7 @@
 """Meta's refusals as Q.850 causes, so that DIALSTATUS and HANGUPCAUSE in the dialplan say what happened."""
 
 NORMAL_CLEARING = 16
-USER_BUSY = 17
+USER_BUSY = 17  # the user declined
 NO_ANSWER = 19
 SUBSCRIBER_ABSENT = 20
 CALL_REJECTED = 21
@@ -18,7 +18,7 @@ _CAUSES = {
     138000: CALL_REJECTED,  # calling is not enabled
     138001: SUBSCRIBER_ABSENT,  # not on WhatsApp, or with a client that cannot be called
     138002: NO_CIRCUIT,  # as many calls as the number may have
-    138003: USER_BUSY,  # in a call with this number already
+    138003: CALL_REJECTED,  # in a call with this number already; 17 would say that the user had declined
     138004: NETWORK_OUT_OF_ORDER,
     138005: NO_CIRCUIT,  # too many calls in a short time
     138006: CALL_REJECTED,  # no permission

@@ -74,7 +74,8 @@ class Wanted:
             call = uuid.UUID(query.get("call", ""))
         except ValueError:
             call = uuid.uuid4()
-        return cls(query.get("to", ""), query.get("number") or None, call)
+        # A plus that is not escaped reaches us as a space.
+        return cls(query.get("to", "").strip(), query.get("number") or None, call)
 
     @property
     def user_key(self) -> str:

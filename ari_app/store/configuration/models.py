@@ -74,6 +74,9 @@ class NumberEntry(Entry):
     entry_prompt: Media = "sound:queue-thankyou"
     waiting_prompt: Media | None = None
     voicemail_prompt: Media = "sound:vm-intro"
+    voicemail_longest_seconds: Annotated[int, between(5, 1800)] = 180
+    voicemail_silence_seconds: Annotated[int, between(1, 60)] = 5
+    voicemail_shortest_seconds: Annotated[int, between(0, 60)] = 2
     consent_prompt: Media | None = None
     recording: Flag = True
     recording_days: Annotated[int, between(1, 36500)] | None = None

@@ -79,6 +79,9 @@ def _number(reading: Reading, path: Path, number: NumberEntry) -> None:
         _known(reading, "menu", number.menu, *path, "menu")
     if number.schedule is not None:
         _known(reading, "schedule", number.schedule, *path, "schedule")
+    if number.voicemail_shortest_seconds >= number.voicemail_longest_seconds:
+        message = "every message would be too short: voicemail_shortest_seconds is not below voicemail_longest_seconds"
+        reading.complain(message, *path, key=True)
     for setting in ("entry_prompt", "waiting_prompt", "voicemail_prompt", "consent_prompt"):
         _media(reading, getattr(number, setting), *path, setting)
     _sip_targets(reading, (*path, "sip_targets"), number.sip_targets)

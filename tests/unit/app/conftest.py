@@ -28,11 +28,12 @@ from ari_app.flows.message_post import MessagePost
 from ari_app.flows.recording_keeper import RecordingKeeper
 from ari_app.flows.target_health import TargetHealth
 from ari_app.flows.visit import Services, Visit
-from ari_app.queueing import JoinEmpty, LeaveEmpty, Rules
+from ari_app.queueing import JoinEmpty, LeaveEmpty, Memory, Rules
 from ari_app.store.admissions import AdmissionStore
 from ari_app.store.agents import AgentStore, Release, Standing
 from ari_app.store.calls import CallStore
 from ari_app.store.database import Database, StoreUnavailable
+from ari_app.store.group_memory import GroupMemoryStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.menus import MenuStore
 from ari_app.store.prompts import PromptStore
@@ -178,6 +179,18 @@ class FakeQueue(QueueStore):
         await asyncio.Event().wait()
 
 
+class FakeMemory(GroupMemoryStore):
+    def __init__(self) -> None:
+        super().__init__(Database("postgresql://nowhere"))
+        self.kept: dict[str, Memory] = {}
+
+    async def load(self) -> dict[str, Memory]:
+        return self.kept
+
+    async def save(self, memories: Sequence[tuple[str, Memory]]) -> None:
+        self.kept |= dict(memories)
+
+
 @dataclass
 class FakePbx:
     """Channels as Asterisk would have them: requests change them, and events tell."""
@@ -314,7 +327,7 @@ class House:
             guard=Guard(),
             schedules=ScheduleStore(nowhere),
             admissions=AdmissionStore(nowhere),
-            post=MessagePost(VoicemailStore(nowhere), self.client, None),
+            post=MessagePost(VoicemailStore(nowhere), self.client, Path("/nowhere"), None),
             recordings=RecordingKeeper(self.client, RecordingStore(nowhere), Path("/nowhere")),
         )
         snapshot: dict[str, Any] = {
@@ -347,7 +360,7 @@ async def house() -> AsyncIterator[House]:
         ari.everything = pbx.handle
         async with AriClient(ari.url, ari.username, ari.password, "app", request_timeout=2.0) as client:
             groups, agents, queue = FakeGroups(), FakeAgents(), FakeQueue()
-            async with Exchange(client, agents, queue, groups) as exchange:
+            async with Exchange(client, agents, queue, groups, FakeMemory()) as exchange:
                 await asyncio.sleep(0)
                 pbx.log.clear()
                 house = House(ari, pbx, client, FakeStore(), groups, agents, queue, exchange)

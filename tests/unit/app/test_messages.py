@@ -15,10 +15,11 @@ import pytest
 from ari_app.ari import AriClient
 from ari_app.ari.testing import FakeAri
 from ari_app.config import MailConfig
-from ari_app.flows import message_post
+from ari_app.flows import message_mail, message_post
 from ari_app.flows.message_mail import Mailer, compose
 from ari_app.flows.message_post import MessagePost
 from ari_app.store.database import Database, StoreError
+from ari_app.store.letters import Letter, LetterStore
 from ari_app.store.voicemails import Counts, Voicemail, VoicemailStore
 
 
@@ -128,7 +129,7 @@ async def test_a_message_is_catalogued_and_the_lamp_is_lit(
 ) -> None:
     fake, client = asterisk
     catalogue = Catalogue()
-    async with MessagePost(catalogue, client, None) as post:
+    async with MessagePost(catalogue, client, Path("/nowhere"), None) as post:
         post.hand_over(left)
         await done(post)
     assert catalogue.kept == [left]
@@ -142,7 +143,7 @@ async def test_where_asterisk_has_no_mailboxes_the_dialplan_lights_the_lamp(
     fake, client = asterisk
     fake.answer("PUT", "/mailboxes/sales@office", status=404, message="Resource not found")
     before = client.subscriptions
-    async with MessagePost(Catalogue(), client, None) as post:
+    async with MessagePost(Catalogue(), client, Path("/nowhere"), None) as post:
         post.hand_over(left)
         await done(post)
     request = [request for request in fake.requests if request.path == "/channels"][-1]
@@ -159,7 +160,7 @@ async def test_a_lamp_that_cannot_be_lit_is_complained_of_once(
     fake, client = asterisk
     fake.answer("PUT", "/mailboxes/sales@office", status=404, message="Resource not found")
     fake.answer("POST", "/channels", status=500, message="Allocation failed")
-    async with MessagePost(Catalogue(), client, None) as post:
+    async with MessagePost(Catalogue(), client, Path("/nowhere"), None) as post:
         post.hand_over(left)
         post.hand_over(left)
         await done(post)
@@ -168,7 +169,7 @@ async def test_a_lamp_that_cannot_be_lit_is_complained_of_once(
 
 async def test_after_a_reconnect_phones_are_told_again(asterisk: tuple[FakeAri, AriClient]) -> None:
     fake, client = asterisk
-    async with MessagePost(Catalogue(), client, None):
+    async with MessagePost(Catalogue(), client, Path("/nowhere"), None):
         async with asyncio.timeout(10):
             for times in (1, 2):
                 while sum(request.path == "/mailboxes/sales@office" for request in fake.requests) < times:
@@ -183,16 +184,60 @@ async def test_a_message_waits_for_postgresql(
     monkeypatch.setattr(message_post, "PAUSE", 0.01)
     catalogue = Catalogue()
     catalogue.away = 5
-    async with MessagePost(catalogue, asterisk[1], None) as post:
+    async with MessagePost(catalogue, asterisk[1], Path("/nowhere"), None) as post:
         post.hand_over(left)
         await done(post)
     assert catalogue.kept == [left]
 
 
+class Letters(LetterStore):
+    """One letter, and what becomes of it."""
+
+    def __init__(self, message: Voicemail) -> None:
+        super().__init__(Database("postgresql://nowhere"), "here")
+        self.waiting: Voicemail | None = message
+        self.attempts = 0
+        self.errors: list[str] = []
+        self.due = 0.0
+        self.over = asyncio.Event()
+
+    async def take(self) -> Letter | None:
+        if self.waiting is None or asyncio.get_running_loop().time() < self.due:
+            return None
+        self.attempts += 1
+        return Letter(self.waiting, self.attempts)
+
+    async def next_in(self) -> float | None:
+        return None if self.waiting is None else max(0.0, self.due - asyncio.get_running_loop().time())
+
+    async def sent(self, letter: Letter) -> None:
+        self.waiting = None
+        self.over.set()
+
+    async def failed(self, letter: Letter, error: str, pause: float | None) -> None:
+        self.errors.append(error)
+        if pause is None:
+            self.waiting = None
+            self.over.set()
+        else:
+            self.due = asyncio.get_running_loop().time() + pause
+
+
+async def delivered(mailer: Mailer, letters: Letters) -> None:
+    """Let it work until the letter has gone, or is given up."""
+    task = asyncio.create_task(mailer.run())
+    async with asyncio.timeout(10):
+        await letters.over.wait()
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def test_the_letter_has_the_sound_and_says_who_called(inbox: Inbox, left: Voicemail) -> None:
     inbox.refusals = 2
-    await Mailer(mail(inbox.port), pauses=(0.01, 0.01, 0.01)).send(left)
+    letters = Letters(left)
+    await delivered(Mailer(mail(inbox.port), letters, pauses=(0.01, 0.02)), letters)
     (letter,) = inbox.letters
+    assert len(letters.errors) == 2
     assert letter["Subject"] == "Voicemail from Zoë Müller +4915112345678 (12 s)"
     assert letter["To"] == "sales@example.com"
     text, sound = letter.iter_parts()
@@ -205,20 +250,18 @@ async def test_a_mail_server_that_never_takes_it_is_given_up(
     inbox: Inbox, left: Voicemail, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox.refusals = 99
-    await Mailer(mail(inbox.port), pauses=(0.01, 0.01)).send(left)
+    letters = Letters(left)
+    await delivered(Mailer(mail(inbox.port), letters, pauses=(0.001,)), letters)
     assert not inbox.letters
-    assert inbox.refusals == 96
-    assert f"did not go out by e-mail; it is in {left.file}" in caplog.text
+    assert inbox.refusals == 99 - message_mail.ATTEMPTS
+    assert f"does not go out by e-mail; it is in {left.file}" in caplog.text
 
 
-async def test_a_mail_server_that_is_away_does_not_hurt_the_catalogue(
-    asterisk: tuple[FakeAri, AriClient], left: Voicemail, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(message_post, "LAST_SECONDS", 0.2)
-    catalogue = Catalogue()
-    async with MessagePost(catalogue, asterisk[1], mail(9)) as post:
-        post.hand_over(left)
-    assert catalogue.kept == [left]
+async def test_a_message_whose_file_is_gone_is_given_up_at_once(inbox: Inbox, left: Voicemail) -> None:
+    Path(left.file).unlink()
+    letters = Letters(left)
+    await delivered(Mailer(mail(inbox.port), letters), letters)
+    assert letters.attempts == 1
 
 
 def test_nothing_a_caller_is_called_gets_into_the_headers(left: Voicemail) -> None:

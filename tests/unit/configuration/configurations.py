@@ -150,6 +150,9 @@ def _numbers(draw: st.DrawFn, schedules: list[str], groups: list[str], menus: li
                 waiting_prompt=SOUNDS,
                 recording=st.booleans(),
                 recording_days=st.integers(1, 36500),
+                voicemail_longest_seconds=st.integers(61, 1800),
+                voicemail_silence_seconds=st.integers(1, 60),
+                voicemail_shortest_seconds=st.integers(0, 60),
             )
         )
         number["incoming"] = draw(INCOMING if menus else st.sampled_from(["agent_group", "ai_agent"]))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ari_app.queueing import Agent, Departure, JoinEmpty, LeaveEmpty, Rules, State, Strategy, Why, decide
+from ari_app.queueing import Agent, Departure, JoinEmpty, LeaveEmpty, Memory, Rules, State, Strategy, Why, decide
 
 NOW = 1000.0
 
@@ -54,6 +54,22 @@ def test_a_strategy_asks_the_right_one_first(strategy: Strategy, agents: Sequenc
 def test_round_robin_goes_on_where_it_left_off() -> None:
     state = office(Rules("Sales", Strategy.ROUND_ROBIN), agent(1), agent(2), agent(3))
     assert [asked(state, call)[0] for call in range(100, 107)] == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_round_robin_and_the_mean_wait_go_on_after_a_restart_and_when_the_rules_change() -> None:
+    rules, agents = Rules("Sales", Strategy.ROUND_ROBIN), (agent(1), agent(2), agent(3))
+    before = office(rules, *agents)
+    assert [asked(before, call)[0] for call in (100, 101)] == [1, 2]
+    assert before.join(number(102), ["Sales"], NOW) is None
+    before.answered(number(102), "Sales", NOW + 40)
+    memories = before.memories()
+    assert before.memories() == {}, "it is told once"
+    after = office(rules, *agents)
+    after.remember(memories | {"Gone": Memory(1.0)})
+    after.put_group(replace(rules, max_wait_seconds=99.0), NOW)
+    assert asked(after, 103) == [3]
+    assert after.join(number(104), ["Sales"], NOW) is None
+    assert after.estimate(number(104), NOW) == 40
 
 
 def test_random_asks_everybody_in_the_long_run_and_the_same_with_the_same_seed() -> None:
