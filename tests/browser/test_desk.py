@@ -220,7 +220,7 @@ async def test_the_live_page_with_twenty_calls(office: Office) -> None:
     await ringing.hang_up()
     following = await office.phone.ringing(timeout=PATIENCE)
     await expect(page.locator("#live-waiting .badge")).to_contain_text("Ada Lovelace")
-    for call in calls:
+    for call in calls[:6] + calls[7:]:
         await call.hang_up()
     await following.closed(timeout=PATIENCE)
     await first.wait(state="ended", timeout=PATIENCE)
