@@ -18,6 +18,7 @@ from ari_app.ari import AriClient, Subscription
 from ari_app.ari.events import Event
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
+from ari_app.flows.devices import Devices
 from ari_app.flows.group_memory import GroupMemory
 from ari_app.flows.roster import DIRECT, Roster
 from ari_app.queueing import Assignment, Rules, State, Why, decide
@@ -112,6 +113,11 @@ class Exchange:
             await asyncio.wait_for(self._write(), CLOSE_SECONDS)
         except (StoreError, TimeoutError) as error:
             logger.error("agents stay reserved until the next start: %r", error)
+
+    @property
+    def devices(self) -> Devices:
+        """How the agents' phones stand."""
+        return self._roster.devices
 
     def agent_by_extension(self, extension: str) -> Agent | None:
         """An agent to be dialled directly."""
