@@ -15,8 +15,9 @@ from ari_app.calls.group import Group
 from ari_app.calls.offer import Outcome
 from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now
-from ari_app.flows.exchange import Exchange, Offered, SentOn
+from ari_app.flows.exchange import Exchange
 from ari_app.flows.legs import left
+from ari_app.flows.notices import Offered, SentOn
 from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
