@@ -51,6 +51,7 @@ bench: $(READY) ## CPU of the bridge per call, beside stock aiortc; queue decisi
 	@$(BIN)/python tests/bench/relay.py
 	@$(BIN)/python tests/bench/outbound.py
 	@$(BIN)/python tests/bench/queueing.py
+	@$(BIN)/python tests/bench/queue_path.py
 	@$(BIN)/python tests/bench/records.py
 	@$(BIN)/python tests/bench/console.py
 

@@ -91,6 +91,11 @@ class Totals:
     talking: int
     free: int
     logged_in: int
+    calls: int
+    "Today, over already; so are the following."
+    answered: int
+    in_time: int
+    abandoned: int
 
 
 @dataclass(frozen=True)
@@ -120,12 +125,17 @@ def rows_of(snapshot: Snapshot, figures: Mapping[str, Figures], scope: Scope) ->
     waiting = sorted((_waiting(c, names, places[c.id]) for c in seen if _waits(c)), key=lambda row: row.since)
     calls = tuple(_call(call, names) for call in seen if not _waits(call))
     agents = [(agent, _agent(agent, snapshot)) for agent in snapshot.agents if scope.has(agent)]
+    today = [one for one in figures.values() if scope.has_group(one.group_name)]
     totals = Totals(
         waiting=len(waiting),
         longest_since=waiting[0].since if waiting else None,
         talking=sum(not call.stage for call in calls),
         free=sum(row.standing is Standing.FREE for _, row in agents),
         logged_in=sum(agent.logged_in for agent, _ in agents),
+        calls=sum(one.calls for one in today),
+        answered=sum(one.answered for one in today),
+        in_time=sum(one.in_time for one in today),
+        abandoned=sum(one.abandoned for one in today),
     )
     groups = _groups(snapshot, agents, figures, scope)
     return Rows(totals, tuple(waiting), calls, tuple(row for _, row in agents), groups)

@@ -191,7 +191,7 @@ class Queue:
         visit = self._visit
         group = self._groups.get(offered.group, self._group)
         if not self._pastime.is_announcing:  # Asterisk would set variables when the prompt is over, not before
-            await visit.caller.introduce(visit.call.caller)
+            await visit.caller.introduce(visit.introduced)
         ringing = self._phones.ring(offered.agent, self._shown(offered.group), group.ring_seconds)
         visit.moment = f"while {self._names()} was ringing"
         if visit.call.state is not State.RINGING:

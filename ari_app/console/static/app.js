@@ -9,7 +9,8 @@ const clock = (seconds) => {
   return `${pad(Math.floor(whole / 3600))}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
 };
 
-// Times of the server, in the reader's time zone: <time datetime data-local="time|day|both">.
+// Times of the server, in the reader's time zone: <time datetime data-local="time|day|both|short">; short is the time of
+// today, and the day of any other.
 const local = (root) => {
   for (const element of root.querySelectorAll("time[data-local]")) {
     const at = new Date(element.dateTime);
@@ -17,7 +18,8 @@ const local = (root) => {
     const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
     const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
     const style = element.dataset.local;
-    element.textContent = style === "time" ? time : style === "day" ? day : `${day} ${time}`;
+    const short = at.toDateString() === new Date().toDateString() ? time.slice(0, 5) : day;
+    element.textContent = { time, day, short }[style] ?? `${day} ${time}`;
     element.title = at.toString();
   }
 };
