@@ -157,6 +157,18 @@ class Stream:
             raise AssertionError(f"{target} never had {words!r}: {self.parts.get(target)}") from None
         return self.parts[target]
 
+    def _whole(self, target: str, html: str) -> str:
+        """With the pieces that are there already in place of those that say so."""
+        before = self.parts.get(target, "")
+
+        def known(match: re.Match[str]) -> str:
+            tag, id_ = match.groups()
+            found = re.search(rf'<{tag} id="{re.escape(id_)}">.*?</{tag}>', before, re.S)
+            assert found is not None, f"{target} has no {id_}"
+            return found[0]
+
+        return re.sub(r'<(\w+) id="([^"]*)" data-same></\1>', known, html)
+
     async def ends(self, *, within: float = 5.0) -> None:
         """Wait until nothing comes any more."""
         async with asyncio.timeout(within):
@@ -175,7 +187,7 @@ class Stream:
             text = block.decode()
             if text.startswith("event: update"):
                 update = json.loads(text.split("data: ", 1)[1])
-                self.parts[update["target"]] = update["html"]
+                self.parts[update["target"]] = self._whole(update["target"], update["html"])
                 return str(update["target"])
 
 
