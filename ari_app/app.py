@@ -110,6 +110,7 @@ class Application:
             schedules=ScheduleStore(self._database),
             admissions=AdmissionStore(self._database),
             post=self._post,
+            permissions=PermissionStore(self._database),
         )
         self._facts = Facts(self._database)
         self._outgoing = CallingOut(self._services, self._switchroom(config))

@@ -55,12 +55,17 @@ async def postgres(run_folder: Path) -> AsyncIterator[EmbeddedPostgres]:
             await server.stop()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def migrated(postgres: EmbeddedPostgres) -> str:
+    """The name of a migrated database to copy: a fraction of the time that migrating anew takes."""
+    await migrate(await postgres.create_database("migrated"))
+    return "migrated"
+
+
 @pytest_asyncio.fixture
-async def database(postgres: EmbeddedPostgres) -> str:
+async def database(postgres: EmbeddedPostgres, migrated: str) -> str:
     """The DSN of a new, migrated database."""
-    dsn = await postgres.create_database(f"test_{uuid.uuid4().hex}")
-    await migrate(dsn)
-    return dsn
+    return await postgres.create_database(f"test_{uuid.uuid4().hex}", like=migrated)
 
 
 @pytest.fixture(scope="module")

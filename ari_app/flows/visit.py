@@ -9,6 +9,7 @@ from typing import Protocol
 from ari_app.ari import AriClient, AriError, Bridge, Channel
 from ari_app.calls import ending
 from ari_app.calls.call import Call, Direction, State
+from ari_app.calls.caller import Caller
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Offer
 from ari_app.calls.route import Route
@@ -25,6 +26,7 @@ from ari_app.flows.target_health import TargetHealth
 from ari_app.store.admissions import AdmissionStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.menus import MenuStore
+from ari_app.store.permissions import PermissionStore
 from ari_app.store.prompts import PromptStore
 from ari_app.store.routes import RouteStore
 from ari_app.store.schedules import ScheduleStore
@@ -55,6 +57,8 @@ class Services:
     admissions: AdmissionStore
     post: MessagePost
     recordings: RecordingKeeper
+    permissions: PermissionStore | None = None
+    "What users allow, where agents are to see it."
 
 
 class Companion(Protocol):
@@ -95,6 +99,8 @@ class Visit:
     "The caller's channel went on in the dialplan and is no longer ours to hang up."
     menus: list[str] = field(default_factory=list)
     "Menus that the caller came through, for `back`."
+    remark: str = ""
+    "Shown to agents behind the caller's name."
     typed: str = ""
     "Pressed before the menu began to ask, for the menu."
     bridge: Bridge | None = None
@@ -109,6 +115,12 @@ class Visit:
     @property
     def ari(self) -> AriClient:
         return self.services.ari
+
+    @property
+    def introduced(self) -> Caller:
+        """The caller as agents' phones show it."""
+        caller = self.call.caller
+        return replace(caller, name=f"{caller.name or caller.number} · {self.remark}") if self.remark else caller
 
     def owns(self, channel_id: str) -> bool:
         """Whether a channel is a leg of this call."""

@@ -23,6 +23,8 @@ from ari_app.store.configuration.faults import Fault, printable
 from ari_app.store.configuration.prompts import check_catalogue
 from ari_app.store.configuration.reading import Reading
 from ari_app.store.configuration.transfer import Result, carry_in, export, prompt_names
+from ari_app.store.console.audit import Actor
+from ari_app.store.console.configuration import audited
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 REFUSED = 2
 
 STANDARD = "-"
+
+#: What an import changes is in the console's audit, too.
+AUDITED = audited(Actor("asterisk-whatsapp config import"))
 _SIGNS = {Kind.ADDED: ("+", "green"), Kind.CHANGED: ("~", "yellow"), Kind.REMOVED: ("-", "red")}
 
 
@@ -125,14 +130,14 @@ async def _carry_in(dsn: str, reading: Reading, options: argparse.Namespace, pro
     """A dry run makes its prompts too, and throws them away: only so is it known whether they can be made."""
     folder = Path() if options.file == STANDARD else Path(options.file).parent
     if prompts_folder is None:
-        return await carry_in(dsn, reading, maker=None, folder=folder, dry_run=options.dry_run)
+        return await carry_in(dsn, reading, maker=None, folder=folder, dry_run=options.dry_run, then=AUDITED)
     if options.dry_run:
         with tempfile.TemporaryDirectory() as scratch:
             maker = FolderMaker(Path(scratch))
             return await carry_in(dsn, reading, maker=maker, folder=folder, dry_run=True)
     maker = FolderMaker(prompts_folder)
     try:
-        result = await carry_in(dsn, reading, maker=maker, folder=folder)
+        result = await carry_in(dsn, reading, maker=maker, folder=folder, then=AUDITED)
     except BaseException:
         await maker.give_up()
         raise

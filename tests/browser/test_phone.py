@@ -49,6 +49,15 @@ async def meta(stack: Stack) -> AsyncIterator[SimulatorClient]:
 
 
 @pytest.fixture
+async def database(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(stack.dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
 async def agent(stack: Stack, tmp_path: Path) -> AsyncIterator[Baresip]:
     port = int(stack.asterisk.sip_address.rpartition(":")[2])
     account = SipAccount("1001", stack.asterisk.phones["1001"].password, port=port)
@@ -62,16 +71,6 @@ async def running_call(meta: SimulatorClient) -> PhoneCall:
     live = [call for call in await meta.calls() if call["state"] != "ended"]
     assert len(live) == 1
     return await meta.call(live[0]["id"])
-
-
-async def answered(stack: Stack, call_id: str) -> bool:
-    """An agent has taken this call."""
-    connection = await asyncpg.connect(stack.dsn)
-    try:
-        query = "SELECT connected_at IS NOT NULL FROM pbx.calls WHERE whatsapp_call_id = $1"
-        return bool(await connection.fetchval(query, call_id))
-    finally:
-        await connection.close()
 
 
 async def nothing_is_left(stack: Stack, meta: SimulatorClient) -> None:
@@ -169,21 +168,47 @@ async def test_an_agent_calls_the_browser(stack: Stack, meta: SimulatorClient, a
     await nothing_is_left(stack, meta)
 
 
-async def test_somebody_without_a_sip_phone_is_answered_all_the_same(
-    stack: Stack, meta: SimulatorClient, pages: Pages
+@pytest.fixture
+async def menu(stack: Stack, database: asyncpg.Connection) -> AsyncIterator[None]:
+    """Callers hear an IVR, whose 2 leads to the agents."""
+    await database.execute(
+        """
+        INSERT INTO pbx.menus (name, prompt) VALUES ('Main', 'sound:demo-congrats');
+        INSERT INTO pbx.menu_options VALUES ('Main', '2', 'group:Agents');
+        UPDATE pbx.routes SET incoming = 'ivr', menu = 'Main';
+        """
+    )
+    yield
+    await database.execute("UPDATE pbx.routes SET incoming = 'agent_group', menu = NULL")
+    await database.execute("DELETE FROM pbx.menu_options; DELETE FROM pbx.menus")
+
+
+async def until(database: asyncpg.Connection, condition: str, call_id: str) -> None:
+    """Wait until the call's row is so."""
+    async with asyncio.timeout(15):
+        while not await database.fetchval(f"SELECT {condition} FROM pbx.calls WHERE whatsapp_call_id = $1", call_id):
+            await asyncio.sleep(0.1)
+
+
+@pytest.mark.usefixtures("menu")
+async def test_a_digit_leads_to_the_agent_who_answers_by_himself(
+    stack: Stack, meta: SimulatorClient, database: asyncpg.Connection, pages: Pages
 ) -> None:
     async with standing_agent(stack):
         phone = await BrowserPhone.open(pages, stack.phone_url)
         await phone.call()
         await phone.shows("In call")
         caller = await running_call(meta)
-        async with asyncio.timeout(15):
-            while not await answered(stack, caller.id):
-                await asyncio.sleep(0.1)
-        assert level_dbfs(await phone.hear(2.0)) > -40
+        menu, connected = ("path = ARRAY['menu:Main']", "connected_at IS NOT NULL")
+        await until(database, menu, caller.id)  # digits are taken when the entry prompt is over
+        assert level_dbfs(await phone.hear(1.0)) > -40
+        await phone.page.keyboard.press("2")
+        await until(database, connected, caller.id)
         await phone.press("End")
         record = await finished_record(stack.dsn, caller.id)
         assert (record["status"], record["agent"]) == ("Answered", "Agent 1001")
+        path = await database.fetchval("SELECT path FROM pbx.calls WHERE whatsapp_call_id = $1", caller.id)
+        assert path == ["menu:Main", "digits:2", "group:Agents"]
 
 
 async def test_a_page_that_is_closed_has_hung_up(

@@ -106,7 +106,7 @@ async def test_a_caller_who_gives_up_stops_the_phone_and_is_a_user_abandon(
     left_at = (await caller.hang_up())["times"]["ended"]
     closed = await call.closed(timeout=5)
     assert closed.at - left_at < 1
-    record = await finished_record(stack.dsn, caller.id)
+    record = await finished_record(stack.dsn, caller.id, timeout=2)
     assert (record["status"], record["ended_by"]) == ("User Abandon", "user")
     assert record["duration"] == "00:00:00"
 

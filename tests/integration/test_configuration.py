@@ -1,6 +1,7 @@
 """Configuration on a real PostgreSQL: what an import does to the database, and the command as people run it."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import sys
@@ -18,10 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from ari_app.runtime import config_command
 from ari_app.runtime.debian import Closure
 from ari_app.runtime.settings import write_toml
-from ari_app.store.configuration import examine, sql
+from ari_app.store.configuration import examine
 from ari_app.store.configuration.models import AgentEntry, Entry, GroupEntry, MenuEntry, NumberEntry, SipTargetEntry
 from ari_app.store.configuration.tables import TABLES
 from ari_app.store.configuration.transfer import carry_in, export
+from ari_app.store.queue import CHANNEL
 from tests.unit.configuration.configurations import documents
 
 EXAMPLE = Path(config_command.__file__).with_name("example_config.yaml")
@@ -149,6 +151,10 @@ async def test_the_difference_is_shown_and_made(command: Command, database: str)
     assert done == [*expected, "Imported: 2 added, 3 changed, 1 removed."]
     rows = await fetch(database, "SELECT group_name FROM pbx.route_groups ORDER BY position")
     assert [row["group_name"] for row in rows] == ["Help", "Sales"]
+    audited = await fetch(database, "SELECT actor, before, after FROM console.audit WHERE kind = 'number' ORDER BY id")
+    assert [row["actor"] for row in audited] == ["asterisk-whatsapp config import"] * 2
+    assert json.loads(audited[1]["before"])["priority"] == "10"
+    assert json.loads(audited[1]["after"])["priority"] == "3"
 
 
 async def test_an_agent_who_is_kept_keeps_the_state_of_the_day(command: Command, database: str) -> None:
@@ -224,7 +230,7 @@ async def test_numbers_and_agents_with_calls_are_not_removed(command: Command, d
         "Keep the entry, with enabled: false.",
         "asterisk-whatsapp: agent PJSIP/1002 cannot be removed: there are calls of this agent. "
         "Keep the entry, with enabled: false.",
-        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls to it. "
+        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls or invitations of it. "
         "Keep the entry, with calling_enabled: false.",
     ]
     command.refuse("import", "--dry-run", text="groups: {}\n")
@@ -241,15 +247,22 @@ async def test_a_file_with_errors_changes_nothing(command: Command) -> None:
     ]
 
 
-async def test_who_listens_is_told_of_a_change_and_of_nothing_else(command: Command, database: str) -> None:
+async def test_the_queue_is_told_of_agents_and_groups_that_an_import_changes_and_of_nothing_else(
+    command: Command, database: str
+) -> None:
     heard: list[str] = []
     connection = await asyncpg.connect(database)
     try:
-        await connection.add_listener(sql.CHANNEL, lambda _, __, channel, payload: heard.append(channel))
-        for arguments in (["--dry-run"], [], []):
-            await asyncio.to_thread(command.succeed, "import", *arguments, text=BASE)
+        await connection.add_listener(CHANNEL, lambda _, __, ___, payload: heard.append(str(payload).partition(":")[0]))
+        await asyncio.to_thread(command.succeed, "import", "--dry-run", text=BASE)
+        assert not heard
+        await asyncio.to_thread(command.succeed, "import", text=BASE)
         await connection.execute("SELECT 1")
-        assert heard == [sql.CHANNEL]
+        assert set(heard) == {"agent", "group"}
+        heard.clear()
+        await asyncio.to_thread(command.succeed, "import", text=BASE)
+        await connection.execute("SELECT 1")
+        assert not heard
     finally:
         await connection.close()
 

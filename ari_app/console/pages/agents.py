@@ -1,6 +1,8 @@
 """Agents: the endpoints of the PBX that take calls."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -55,14 +57,38 @@ if (_more := rest_of(AgentEntry, SECTIONS)) is not None:
 FIELDS = all_fields(SECTIONS)
 
 
+#: Agents on a page.
+PAGE = 100
+
+
+@dataclass(frozen=True)
+class Pager:
+    here: int
+    last: int
+    address: str
+    "To which the number of a page is added."
+
+
 @routes.get("/agents", roles=ADMINISTRATORS)
 async def index(request: web.Request) -> web.StreamResponse:
     tree = await tree_of(request)
     states = await AgentStateStore(request.app[STORES].database).all()
+    sought = request.query.get("q", "").strip()[:100]
+    found = [
+        (endpoint, agent)
+        for endpoint, agent in tree["agents"].items()
+        if sought.lower() in f"{endpoint} {agent['name']} {agent['extension']}".lower()
+    ]
+    number = request.query.get("page", "1")
+    start = (int(number) - 1) * PAGE if re.fullmatch(r"[1-9][0-9]{0,4}", number) else 0
     return page(
         request,
         "agents/index.html",
-        agents=tree["agents"],
+        has_agents=bool(tree["agents"]),
+        agents=dict(found[start : start + PAGE]),
+        sought=sought,
+        count=len(found),
+        pages=Pager(start // PAGE + 1, -(-len(found) // PAGE), f"/agents?q={quote(sought)}&page="),
         states={state.endpoint: state for state in states},
         groups_of=groups_of(tree),
     )

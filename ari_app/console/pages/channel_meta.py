@@ -1,14 +1,15 @@
 """State of a number at Meta: what was set there, what was changed there by somebody else, what Meta complains of."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
 from ari_app.console import channel
 from ari_app.console.access import ADMINISTRATORS, Routes
-from ari_app.console.keys import HUB, STORES
-from ari_app.console.live import HEARTBEAT, Update, stream
+from ari_app.console.following import Drawn, follow, redrawn
+from ari_app.console.keys import STORES
+from ari_app.console.live import Update
 from ari_app.console.rendering import telephone
 from ari_app.console.responses import fragment, see_other
 from ari_app.console.session import actor_of
@@ -38,25 +39,14 @@ async def live(request: web.Request) -> web.StreamResponse:
     found, _ = await _found(request)
     number_id = str(found.entry["phone_number_id"])
 
-    async def updates() -> AsyncIterator[Update | None]:
-        with request.app[HUB].subscribe() as facts:
-            while True:
-                try:
-                    fact = await facts.next(HEARTBEAT)
-                except TimeoutError:
-                    yield None
-                    continue
-                if fact is None:
-                    return
-                if fact.missed or fact.text == f"settings:{number_id}":
-                    facts.drained()
-                    state = await _store(request).find(number_id)
-                    if state is None:
-                        return
-                    html = fragment(request, "channels/meta_state.html", channel=found, **_context(state))
-                    yield Update("meta-state", html)
+    async def draw() -> Drawn:
+        state = await _store(request).find(number_id)
+        if state is None:
+            return Drawn(())
+        html = fragment(request, "channels/meta_state.html", channel=found, **_context(state))
+        return Drawn([Update("meta-state", html)])
 
-    return await stream(request, updates())
+    return await follow(request, redrawn(request, lambda fact: fact.text == f"settings:{number_id}", draw))
 
 
 @routes.post("/channels/{number}/meta/ask", roles=ADMINISTRATORS)
@@ -123,13 +113,28 @@ def words(value: Any) -> str:
 
 
 def _hours(hours: dict[str, Any]) -> str:
+    week: dict[str, list[str]] = {}
+    for day in hours.get("weekly_operating_hours", []):
+        span = f"{_clock(day['open_time'])}-{_clock(day['close_time'])}"
+        week.setdefault(str(day["day_of_week"])[:3].capitalize(), []).append(span)
     days = [
-        f"{day['day_of_week'][:3].capitalize()} {_clock(day['open_time'])}-{_clock(day['close_time'])}"
-        for day in hours.get("weekly_operating_hours", [])
+        f"{names[0]}{f'-{names[-1]}' if len(names) > 1 else ''} {times}"
+        for times, names in _alike((name, ", ".join(spans)) for name, spans in week.items())
     ]
-    holidays = hours.get("holiday_schedule") or []
-    special = f"; {len(holidays)} special day{'s' if len(holidays) > 1 else ''}" if holidays else ""
-    return f"{hours.get('timezone_id', '')}: {', '.join(days) or 'always closed'}{special}"
+    count = len(hours.get("holiday_schedule") or [])
+    special = f"; {count} special day{'s' if count > 1 else ''}" if count else ""
+    return f"{hours.get('timezone_id', '')}: {'; '.join(days) or 'always closed'}{special}"
+
+
+def _alike(days: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
+    """Days that follow each other and have the same times, together."""
+    found: list[tuple[str, list[str]]] = []
+    for name, times in days:
+        if found and found[-1][0] == times:
+            found[-1][1].append(name)
+        else:
+            found.append((times, [name]))
+    return found
 
 
 def _clock(digits: str) -> str:

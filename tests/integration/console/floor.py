@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 
 NUMBER = "15550783881"
 USER = "4915112345678"

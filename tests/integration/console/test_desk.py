@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Browser, Desk
+from tests.integration.console.desk import Browser, Desk
 from tests.integration.console.floor import NUMBER, USER, Floor
 
 BEHIND = 1.0

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 from tests.integration.console.floor import Floor
 
 #: "≤ 1 s behind reality".

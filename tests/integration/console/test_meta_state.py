@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from ari_app.console.pages.channel_meta import words
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Desk
+from tests.integration.console.desk import Desk
 
 PAGE = "/channels/15550783881/meta"
 EVIL = "<script>alert(1)</script>"
@@ -97,14 +97,10 @@ async def test_the_page_follows_what_the_bridge_writes(desk: Desk, told: asyncio
     browser = await desk.signed_in(Role.ADMINISTRATOR)
     shown = await browser.get(PAGE)
     assert f'data-live="{PAGE}/live"' in shown.text
-    async with asyncio.timeout(10), browser.session.get(f"{desk.base}{PAGE}/live") as events:
-        assert events.headers["Content-Type"].startswith("text/event-stream")
-        await events.content.readuntil(b"\n\n")
+    async with browser.follow(f"{PAGE}/live") as stream:
+        await stream.shows("meta-state", "not asked yet")
         await observe(desk, error_text="Meta is out of reach")
-        found = ""
-        while "Meta is out of reach" not in found:
-            found = (await events.content.readuntil(b"\n\n")).decode()
-        assert json.loads(found.partition("data: ")[2])["target"] == "meta-state"
+        await stream.shows("meta-state", "Meta is out of reach", within=2)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +115,13 @@ async def test_the_page_follows_what_the_bridge_writes(desk: Desk, told: asyncio
             {
                 "status": "ENABLED",
                 "timezone_id": "Europe/Berlin",
-                "weekly_operating_hours": [{"day_of_week": "MONDAY", "open_time": "0900", "close_time": "1730"}],
+                "weekly_operating_hours": [
+                    {"day_of_week": day, "open_time": "0900", "close_time": "1730"}
+                    for day in ("MONDAY", "TUESDAY", "WEDNESDAY")
+                ],
                 "holiday_schedule": [{"date": "2026-12-25", "start_time": "0000", "end_time": "0001"}],
             },
-            "Europe/Berlin: Mon 09:00-17:30; 1 special day",
+            "Europe/Berlin: Mon-Wed 09:00-17:30; 1 special day",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Answer, Browser, Desk
+from tests.integration.console.desk import Answer, Browser, Desk
 
 EVIL = '<img src=x onerror="alert(1)">'
 

@@ -13,7 +13,7 @@ from ari_app.console.config import ConsoleConfig
 from ari_app.console.keys import CONFIG
 from ari_app.console.sounds import find_sound, within
 from ari_app.store.console.users import Role
-from tests.integration.console.conftest import Browser, Desk
+from tests.integration.console.desk import Browser, Desk
 from tests.integration.console.test_pages import stamp
 
 

@@ -152,8 +152,14 @@ async def test_a_page_that_closes_or_errs_before_it_has_answered(stage: Stage) -
         assert "one audio section" in await calling
     async with page(stage) as phone:
         calling = asyncio.create_task(called(stage))
+        offer = await phone.hear("offer")
+        await phone.say("hangup", call=offer["call"])
+        assert "may not use the microphone" in await calling
+    async with page(stage) as phone:
+        calling = asyncio.create_task(called(stage))
         await phone.hear("offer")
     assert "its page was closed" in await calling
+    assert stage.business.calls("terminate") == []
 
 
 async def test_a_user_without_an_open_page_acts_as_planned(stage: Stage) -> None:

@@ -190,6 +190,11 @@ class Line:
             answer.set_exception(error)
 
     def _act(self, act: Act) -> None:
+        answer = self._asked.get(act.call)
+        if answer is not None:  # the business has not been told of a call yet
+            if not answer.done():
+                answer.set_exception(DescriptionError("it may not use the microphone"))
+            return
         call = self._call
         if call is None or call.id != act.call or not call.live:
             return  # the other side was quicker, and the page will hear of it
