@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from ari_app.console.changes import Parts
 from ari_app.console.live import Fact, Hub, Subscription
 from ari_app.store.console.board import BoardStore, Figures, Snapshot
 from ari_app.store.database import Database, StoreError
@@ -43,13 +44,14 @@ class Board:
         self._wanted = asyncio.Event()
         self._news = asyncio.Condition()
         self._closed = False
+        self._facts: Subscription | None = None
         self.version = 0
         self.snapshot: Snapshot | None = None
         self.figures: dict[str, Figures] = {}
         self._figures_at = 0.0
         self._figures_stale = True
         self._cost = 0.0
-        self._drawn: dict[Hashable, dict[str, str]] = {}
+        self._drawn: dict[Hashable, Parts] = {}
         self.rows: dict[Hashable, str] = {}
         "Rows that were drawn: for pages to keep."
 
@@ -58,6 +60,8 @@ class Board:
         """Somebody looks: the board is kept up to date meanwhile."""
         self._viewers += 1
         self._wanted.set()
+        if self._viewers == 1 and self._facts is not None:
+            self._facts.put(Fact(""))  # while nobody looked, nothing was read
         try:
             yield
         finally:
@@ -79,7 +83,7 @@ class Board:
         snapshot = await self._store.snapshot()
         return snapshot, await self._count(snapshot.at)
 
-    def drawn(self, scope: Hashable, draw: Callable[[], dict[str, str]]) -> dict[str, str]:
+    def drawn(self, scope: Hashable, draw: Callable[[], Parts]) -> Parts:
         """What this version looks like to all who see the same."""
         if (found := self._drawn.get(scope)) is None:
             found = self._drawn[scope] = draw()
@@ -93,8 +97,9 @@ class Board:
         """Read whenever something changes and somebody looks, for ever."""
         while not self._closed:
             await self._wanted.wait()
-            with self._hub.subscribe() as facts:
-                await self._keep(facts)
+            with self._hub.subscribe() as self._facts:
+                await self._keep(self._facts)
+            self._facts = None
 
     async def close(self) -> None:
         """The console stops: nobody waits for news any more."""

@@ -36,8 +36,19 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class WaitingRow:
+class Row:
+    """A line of a list."""
+
     id: UUID
+
+    @property
+    def key(self) -> str:
+        """Unique in its list."""
+        return str(self.id)
+
+
+@dataclass(frozen=True)
+class WaitingRow(Row):
     name: str
     number: str
     is_whatsapp: bool
@@ -49,8 +60,7 @@ class WaitingRow:
 
 
 @dataclass(frozen=True)
-class CallRow:
-    id: UUID
+class CallRow(Row):
     name: str
     number: str
     is_whatsapp: bool
@@ -64,8 +74,7 @@ class CallRow:
 
 
 @dataclass(frozen=True)
-class AgentRow:
-    id: UUID
+class AgentRow(Row):
     name: str
     extension: str
     standing: Standing
@@ -83,6 +92,10 @@ class GroupRow:
     logged_in: int
     today: Figures
 
+    @property
+    def key(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -99,8 +112,7 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class OrderRow:
-    id: UUID
+class OrderRow(Row):
     kind: str
     whom: str
     state: str

@@ -66,11 +66,14 @@ class Office:
 
 @pytest.fixture(scope="module")
 async def users(stack: Stack) -> None:
-    """`ada` is the agent of phone 1001, `boss` an administrator."""
+    """`ada` is the agent of phone 1001, `boss` an administrator with phone 1003."""
     async with Database(stack.dsn) as database:
         hashed = await Passwords().hash(PASSWORD)
         async with database.connection() as connection:
             agent = await connection.fetchval("UPDATE pbx.agents SET name = 'Ada Lovelace' RETURNING id")
+            boss = await connection.fetchval(
+                "INSERT INTO pbx.agents (name, endpoint, voip_only) VALUES ('Grace', 'PJSIP/1003', true) RETURNING id"
+            )
             await connection.execute("UPDATE pbx.groups SET wrap_up_seconds = 0, join_empty = 'always'")
             await connection.execute(
                 "INSERT INTO pbx.wrap_up_codes (group_name, position, code) VALUES ('Agents', 1, 'Order'), "
@@ -79,16 +82,22 @@ async def users(stack: Stack) -> None:
         store = UserStore(database)
         settings = UserSettings("Ada Lovelace", Role.AGENT, agent)
         await store.add("ada", settings, hashed, Actor("test"), must_change=False)
-        await store.add("boss", UserSettings("Grace", Role.ADMINISTRATOR), hashed, Actor("test"), must_change=False)
+        await store.add(
+            "boss", UserSettings("Grace", Role.ADMINISTRATOR, boss), hashed, Actor("test"), must_change=False
+        )
+
+
+def phone_of(stack: Stack, folder: Path, user: str) -> contextlib.AbstractAsyncContextManager[Baresip]:
+    account = SipAccount(user, stack.asterisk.phones[user].password, port=stack.asterisk.sip_port)
+    return Baresip.start(stack.closure, folder / user, account)
 
 
 @pytest.fixture
 async def office(stack: Stack, users: None, pages: Pages, tmp_path: Path) -> AsyncIterator[Office]:
-    account = SipAccount("1001", stack.asterisk.phones["1001"].password, port=stack.asterisk.sip_port)
     db = await asyncpg.connect(stack.dsn)
     try:
         async with (
-            Baresip.start(stack.closure, tmp_path, account) as phone,
+            phone_of(stack, tmp_path, "1001") as phone,
             SimulatorClient(stack.simulator_url) as meta,
         ):
             await db.execute("UPDATE pbx.agent_states SET available_after = NULL, pause_reason = NULL")
@@ -191,6 +200,25 @@ async def test_what_speaks_against_a_call_is_said_at_once(office: Office) -> Non
     await page.get_by_label("WhatsApp number").fill("+53 5 2123456")
     await page.get_by_role("button", name="Call", exact=True).first.click()
     await expect(page.get_by_role("alert")).to_contain_text("may not be called")
+
+
+async def test_a_supervisor_listens_in_from_the_live_page(office: Office, tmp_path: Path) -> None:
+    async with phone_of(office.stack, tmp_path, "1003") as own:
+        page = await office.sign_in("boss", "/live")
+        call = await office.meta.place(PlaceCall(from_=office.user, name="Zoë"))
+        await (await office.phone.ringing(timeout=PATIENCE)).answer()
+        for what, told in (("Listen in to Zoë", "You listen to"), ("Whisper to Ada Lovelace", "You whisper in")):
+            await page.get_by_role("button", name=what).click()
+            ringing = await own.ringing(timeout=PATIENCE)
+            await expect(page.locator("#live-orders")).to_contain_text("Your phone rings")
+            await ringing.answer()
+            await expect(page.locator("#live-orders")).to_contain_text(f"{told} the call with Zoë")
+            await shot(page, "live-listening")
+            await ringing.hang_up()
+            await expect(page.locator("#live-orders")).to_be_empty()
+            await office.row("SELECT 1 FROM pbx.orders HAVING count(*) = count(*) FILTER (WHERE state = 'done')")
+        await call.hang_up()
+        await expect(page.locator("#live-calls")).to_contain_text("No call is going on")
 
 
 async def test_the_live_page_with_twenty_calls(office: Office) -> None:

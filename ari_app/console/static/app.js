@@ -37,6 +37,7 @@ const tick = () => {
 setInterval(tick, 500);
 
 // A live part whose pieces all have ids keeps those that have not changed, so that no press of a button in them is lost.
+// A piece with data-same is empty: it stands for the one that is there.
 const sources = new WeakMap();
 const patch = (element, html) => {
   const template = document.createElement("template");
@@ -48,9 +49,10 @@ const patch = (element, html) => {
     return;
   }
   const wanted = new Map(fresh.map((piece) => [piece.id, piece.outerHTML]));
+  const same = new Set(fresh.filter((piece) => "same" in piece.dataset).map((piece) => piece.id));
   const kept = new Map();
   for (const piece of [...element.children]) {
-    if (wanted.has(piece.id) && sources.get(piece) === wanted.get(piece.id)) kept.set(piece.id, piece);
+    if (same.has(piece.id) || (wanted.has(piece.id) && sources.get(piece) === wanted.get(piece.id))) kept.set(piece.id, piece);
     else piece.remove();
   }
   fresh.forEach((piece, index) => {
