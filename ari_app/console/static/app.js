@@ -168,6 +168,9 @@ document.addEventListener("submit", (event) => {
   }, { once: true });
 });
 
+// Reports are of days in the reader's time zone.
+document.cookie = `aw_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)}; path=/; max-age=31536000; samesite=lax`;
+
 dress(document);
 document.querySelector('[aria-invalid="true"]')?.focus();
 if (document.body.dataset.live) listen(document.body.dataset.live);

@@ -7,6 +7,7 @@ import pytest_asyncio
 
 from ari_app.runtime.postgres import EmbeddedPostgres
 from tests.integration.console.desk import Desk, open_desk
+from tests.integration.console.history import History, write_history
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
@@ -19,3 +20,8 @@ async def desk(postgres: EmbeddedPostgres, run_folder: Path) -> AsyncIterator[De
 async def no_attempts(desk: Desk) -> None:
     """All these browsers have one address; what one test tries must not count in the next."""
     await desk.fetch("DELETE FROM console.sign_in_attempts")
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
+async def history(desk: Desk) -> History:
+    return await write_history(desk)
