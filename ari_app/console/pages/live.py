@@ -3,10 +3,9 @@
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
-from functools import cache, partial
+from functools import partial
 from typing import Any
-from urllib.parse import unquote
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -18,6 +17,7 @@ from ari_app.console.guard import form_of
 from ari_app.console.keys import BOARD, RENDERER, STORES
 from ari_app.console.live import Update
 from ari_app.console.pages.call_status import call_status
+from ari_app.console.reporting import zone_of
 from ari_app.console.responses import page, see_other
 from ari_app.console.session import actor_of, user_of
 from ari_app.store.console.board import Figures, Snapshot
@@ -43,7 +43,7 @@ KEPT_ROWS = 5000
 
 @routes.get("/live", roles=SUPERVISORS)
 async def show(request: web.Request) -> web.StreamResponse:
-    board, zone = request.app[BOARD], zone_of(request)
+    board, zone = request.app[BOARD], ZoneInfo(zone_of(request))
     snapshot = await board.now()
     rows = rows_of(snapshot, await board.figures(snapshot.at, zone), scope_of(user_of(request)))
     return page(
@@ -74,24 +74,13 @@ async def order(request: web.Request) -> web.StreamResponse:
     return see_other(request, "/live", ORDERED[kind])
 
 
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())
-
-
-def zone_of(request: web.Request) -> ZoneInfo:
-    """The reader's time zone, as the browser's script says; else UTC."""
-    name = unquote(request.cookies.get("aw_zone", ""))
-    return ZoneInfo(name if name in _zones() else "UTC")
-
-
 def scope_of(user: User) -> Scope:
     """Administrators see all, supervisors their groups."""
     return Scope(None if user.role is Role.ADMINISTRATOR else frozenset(user.groups))
 
 
 async def _board(request: web.Request) -> AsyncGenerator[Update]:
-    board, scope, zone, changes = request.app[BOARD], scope_of(user_of(request)), zone_of(request), Changes()
+    board, scope, zone, changes = request.app[BOARD], scope_of(user_of(request)), ZoneInfo(zone_of(request)), Changes()
     version = 0
     with board.watching(zone):
         while (newer := await board.next(version)) is not None:

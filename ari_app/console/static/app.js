@@ -24,10 +24,6 @@ const local = (root) => {
   }
 };
 
-// The server is told the time zone: "today" is the reader's.
-const zone = `aw_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC")}`;
-if (!document.cookie.split("; ").includes(zone)) document.cookie = `${zone}; path=/; max-age=31536000; samesite=lax`;
-
 // Running clocks: <span data-since="2026-11-24T15:00:00.000+00:00">; the server's clock counts, not the browser's.
 let ahead = 0;
 const servers = document.documentElement.dataset.now;
