@@ -1,9 +1,11 @@
 """Live: who waits, who talks, how agents and groups do; and a supervisor's ear and word in it."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -15,11 +17,15 @@ from ari_app.console.guard import form_of
 from ari_app.console.keys import BOARD, RENDERER, STORES
 from ari_app.console.live import Update
 from ari_app.console.pages.call_status import call_status
+from ari_app.console.reporting import zone_of
 from ari_app.console.responses import page, see_other
 from ari_app.console.session import actor_of, user_of
 from ari_app.store.console.board import Figures, Snapshot
 from ari_app.store.console.orders import OrderRefused, OrderStore
 from ari_app.store.console.users import Role, User
+from ari_app.store.database import StoreError
+
+logger = logging.getLogger(__name__)
 
 routes = Routes()
 NAVIGATION = (NavItem("Work", "Live", "/live", "live"),)
@@ -37,9 +43,12 @@ KEPT_ROWS = 5000
 
 @routes.get("/live", roles=SUPERVISORS)
 async def show(request: web.Request) -> web.StreamResponse:
-    snapshot, figures = await request.app[BOARD].now()
-    rows = rows_of(snapshot, figures, scope_of(user_of(request)))
-    return page(request, "live/index.html", parts=_html(_parts(request, rows) | _orders(request, snapshot)))
+    board, zone = request.app[BOARD], ZoneInfo(zone_of(request))
+    snapshot = await board.now()
+    rows = rows_of(snapshot, await board.figures(snapshot.at, zone), scope_of(user_of(request)))
+    return page(
+        request, "live/index.html", zone=zone.key, parts=_html(_parts(request, rows) | _orders(request, snapshot))
+    )
 
 
 @routes.get("/live/events", roles=SUPERVISORS)
@@ -54,7 +63,7 @@ async def order(request: web.Request) -> web.StreamResponse:
     user = user_of(request)
     if kind not in ORDERED:
         raise web.HTTPBadRequest(text="there is no such order")
-    snapshot, _ = await request.app[BOARD].now()
+    snapshot = await request.app[BOARD].now()
     scope = scope_of(user)
     if (call := next((c for c in snapshot.calls if str(c.id) == name), None)) is None or not scope.sees(call, snapshot):
         return see_other(request, "/live", "This call is over.")
@@ -71,15 +80,20 @@ def scope_of(user: User) -> Scope:
 
 
 async def _board(request: web.Request) -> AsyncGenerator[Update]:
-    board, scope, changes = request.app[BOARD], scope_of(user_of(request)), Changes()
+    board, scope, zone, changes = request.app[BOARD], scope_of(user_of(request)), ZoneInfo(zone_of(request)), Changes()
     version = 0
-    with board.watching():
+    with board.watching(zone):
         while (newer := await board.next(version)) is not None:
             version, snapshot = newer, board.snapshot
             if snapshot is None:
                 continue
+            try:
+                figures = await board.figures(snapshot.at, zone)
+            except StoreError as error:
+                logger.warning("the live page stands still for now: %s", error)
+                continue
             began = time.perf_counter()
-            shared = board.drawn(scope, partial(_seen, request, snapshot, board.figures, scope))
+            shared = board.drawn((scope, zone), partial(_seen, request, snapshot, figures, scope))
             updates = changes.of(shared | _orders(request, snapshot))
             board.spent(time.perf_counter() - began)
             for update in updates:
