@@ -19,7 +19,7 @@ from ari_app.flows.consent import Consent
 from ari_app.flows.device_keeper import DeviceKeeper
 from ari_app.flows.entrance import read_call
 from ari_app.flows.exchange import Exchange
-from ari_app.flows.facts import Facts
+from ari_app.flows.facts import WANTED, Facts
 from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
 from ari_app.flows.guard import Guard
 from ari_app.flows.inbound import serve
@@ -113,6 +113,7 @@ class Application:
             permissions=PermissionStore(self._database),
         )
         self._facts = Facts(self._database)
+        self._facts.wake(WANTED, "mailbox:", self._post.look_again)
         self._outgoing = CallingOut(self._services, self._switchroom(config))
         self._call_back = CallBack(self._outgoing, CallRequestStore(self._database))
         self._supervision = Supervision(

@@ -1,11 +1,14 @@
 """Pictures of recordings: drawn once, and kept as long as the file is as it was."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from ari_app.media.waveform import Loudness, loudness
+from ari_app.media.waveform import Loudness, WaveformError, loudness
+
+logger = logging.getLogger(__name__)
 
 #: One stretch of the picture is a bar.
 BARS = 240
@@ -35,8 +38,17 @@ class Waveforms:
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[Path, int, int], Waveform] = OrderedDict()
 
-    async def of(self, path: Path) -> Waveform:
-        """Raises OSError, WaveformError."""
+    async def of(self, path: Path | None) -> Waveform | None:
+        """None where there is no file, or none of sound; why is in the log."""
+        if path is None:
+            return None
+        try:
+            return await self._of(path)
+        except (OSError, WaveformError) as error:
+            logger.error("no picture can be drawn of a recording: %s", error)
+            return None
+
+    async def _of(self, path: Path) -> Waveform:
         now = await asyncio.to_thread(path.stat)
         key = (path, now.st_mtime_ns, now.st_size)
         if key not in self._kept:

@@ -164,6 +164,30 @@ document.addEventListener("submit", (event) => {
   }, { once: true });
 });
 
+// The picture of a sound shows where it is, and takes it where it is pressed: <svg data-wave="id of the audio">.
+for (const picture of document.querySelectorAll("[data-wave]")) {
+  const audio = document.getElementById(picture.dataset.wave);
+  const line = picture.querySelector(".here");
+  const { width } = picture.viewBox.baseVal;
+  const show = (part) => {
+    line.setAttribute("transform", `translate(${part * width} 0)`);
+    line.classList.add("shown");
+  };
+  audio.addEventListener("timeupdate", () => audio.duration && show(audio.currentTime / audio.duration));
+  picture.addEventListener("click", (event) => {
+    const box = picture.getBoundingClientRect();
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    const go = () => { audio.currentTime = part * audio.duration; };
+    show(part);
+    if (audio.readyState) go();
+    else {
+      audio.addEventListener("loadedmetadata", go, { once: true });
+      audio.preload = "metadata";
+      audio.load();
+    }
+  });
+}
+
 // Reports are of days in the reader's time zone.
 document.cookie = `aw_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)}; path=/; max-age=31536000; samesite=lax`;
 
