@@ -37,8 +37,8 @@ PATH_SECONDS = 0.3
 #: While the user's phone rings, we look so often how things stand, s: a word of PostgreSQL that got lost costs no more.
 LOOK_SECONDS = 2.0
 
-#: Meta's error code for a user who has not allowed calls.
-NO_PERMISSION = 138006
+#: Meta's error codes for a user who has not allowed calls, and for one who has had as many as Meta allows in a day.
+NO_PERMISSION, CALL_LIMIT = 138006, 138012
 
 #: By this client of websocket_client.conf Asterisk reaches the bridge.
 BRIDGE_CLIENT = "whatsapp"
@@ -267,6 +267,8 @@ class OutgoingCall:
                 self._errand.business.phone_number_id, self._errand.called.user_key
             )
             return await self._refuse(await self._room.consent.invite(self._errand, self._errand.business, permission))
+        if word.meta_error_code == CALL_LIMIT:
+            return await self._refuse(Refusal(Rule.CALL_LIMIT, word.reason or "Meta allows no further call today"))
         self._visit.hangup_cause = word.hangup_cause or cause or TEMPORARY_FAILURE
         result = ending.not_taken(self._visit.hangup_cause, word.reason)
         if result.status is Status.FAILED:
