@@ -92,8 +92,8 @@ async def test_a_user_is_transferred_to_a_colleague_and_the_record_follows(offic
         await call.closed(timeout=PATIENCE)
         await office.value("SELECT call_id IS NULL FROM pbx.agent_states", wanted=True)
         await ringing.answer()
-        packets = users.facts["packets_in"] + 100
-        await users.wait(packets_in=packets, timeout=PATIENCE)
+        facts = await users.wait(audio=True, timeout=PATIENCE)
+        await users.wait(packets_in=facts["media"]["packets_in"] + 100, timeout=PATIENCE)
         assert (await office.record("connected"))["ended_at"] is None
         await users.hang_up()
         await ringing.closed(timeout=PATIENCE)
