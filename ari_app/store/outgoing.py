@@ -56,7 +56,7 @@ SELECT name FROM names WHERE name <> '' ORDER BY rank, received_at DESC LIMIT 1
 """
 
 _WORD = """
-SELECT state, meta_call_id, hangup_cause, reason, meta_error_code, meta_error_text FROM whatsapp.calls WHERE id = $1
+SELECT state, meta_call_id, user_name, hangup_cause, reason, meta_error_code FROM whatsapp.calls WHERE id = $1
 """
 
 
@@ -80,10 +80,10 @@ class BridgeWord:
 
     state: str
     meta_call_id: str | None
+    user_name: str | None
     hangup_cause: int | None
     reason: str | None
     meta_error_code: int | None
-    meta_error_text: str | None
 
 
 class OutgoingStore:

@@ -44,6 +44,7 @@ async def test_an_agent_calls_a_user_and_they_talk(office: Office) -> None:
         "Agent 1001 hung up",
     )
     assert row["whatsapp_call_id"] == users.id
+    assert row["caller_name"] == "Ada", "as Meta calls the user: this is the first call"
     assert row["agent_id"] == agent["agent_id"]
     await office.value("SELECT call_id IS NULL AND available_after > now() FROM pbx.agent_states", wanted=True)
     await call.closed(timeout=PATIENCE)
