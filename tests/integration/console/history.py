@@ -28,7 +28,7 @@ SELECT lpad(to_hex(4096 + n), 32, '0')::uuid, 'past/' || n || '.1',
   FROM (SELECT n, timestamptz '2026-03-29 10:00Z' + n * interval '1 minute' AS at FROM generate_series(0, 119) n) s
 """
 
-#: Of all but three of them Asterisk wrote its CDR.
+#: Of all but ten of them Asterisk wrote its CDR.
 CDRS = """
 INSERT INTO cdr.cdr (linkedid, uniqueid, calldate, start, answer, "end", channel, dstchannel, disposition, lastapp, dst,
                      duration, billsec, sequence)
