@@ -3,7 +3,7 @@
 --   whatsapp_facts   wakes the application and console:  "request:<id>:<state>", "permission:<phone_number_id>:<user_key>"
 
 CREATE TABLE whatsapp.permissions (
-    phone_number_id     text NOT NULL REFERENCES whatsapp.numbers,
+    phone_number_id     text NOT NULL REFERENCES whatsapp.numbers ON DELETE CASCADE,
     user_key            text NOT NULL CHECK (length(user_key) BETWEEN 1 AND 128),
     scoped_id           text CHECK (length(scoped_id) BETWEEN 1 AND 128),
     status              text NOT NULL DEFAULT 'unknown' CHECK (status IN ('unknown', 'none', 'temporary', 'permanent')),

@@ -5,6 +5,7 @@
 --   reports.refresh   makes these rows; the application does it all the time (nothing is lost while it does not)
 --   reports.compute   what a row is, from CDRs, bridge and application: the only definition
 -- The view reports.call_records takes a dirty call from `compute`, all others from `records`: it is right at any moment.
+-- Only where more than 2000 calls are dirty (an old table was loaded), the older ones of them come as they are made.
 
 CREATE TABLE reports.records (
     linkedid          text PRIMARY KEY,
@@ -59,6 +60,7 @@ CREATE INDEX ON reports.records (started_at, linkedid);
 CREATE INDEX ON reports.records (wait_seconds, linkedid);
 CREATE INDEX ON reports.records (talk_seconds, linkedid);
 CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
+CREATE INDEX ON reports.records (agent_id, status, started_at, linkedid) WHERE agent_id IS NOT NULL;
 CREATE INDEX ON reports.records USING gin (groups);
 CREATE INDEX ON reports.records (status, started_at, linkedid);
 CREATE INDEX ON reports.records (direction, channel_type, started_at, linkedid);
@@ -423,6 +425,22 @@ BEGIN
     END LOOP;
 END $$;
 
+CREATE FUNCTION reports.mark_all() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    INSERT INTO reports.dirty (linkedid) SELECT linkedid FROM reports.records;
+    RETURN NULL;
+END $$;
+DO $$
+DECLARE
+    emptied regclass;
+BEGIN
+    FOREACH emptied IN ARRAY ARRAY['cdr.cdr', 'whatsapp.calls', 'pbx.calls', 'pbx.offers', 'pbx.recordings', 'pbx.voicemails',
+                                   'pbx.charges']::regclass[] LOOP
+        EXECUTE format('CREATE TRIGGER mark_all AFTER TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION reports.mark_all()', emptied);
+    END LOOP;
+END $$;
+
 -- Make the rows of up to `most` dirty calls, the newest first; how many calls that were. One at a time does it.
 CREATE FUNCTION reports.refresh(most integer DEFAULT 500) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -527,9 +545,9 @@ SELECT r.linkedid,
        r.voicemail_id
   FROM (SELECT *, false AS live FROM reports.records
         UNION ALL
-        SELECT *, true FROM reports.compute(ARRAY(SELECT linkedid FROM reports.dirty))) r
+        SELECT *, true FROM reports.compute(ARRAY(SELECT linkedid FROM reports.dirty ORDER BY due DESC LIMIT 2000))) r
   LEFT JOIN pbx.agents a ON a.id = r.agent_id
- WHERE r.live OR NOT EXISTS (SELECT FROM reports.dirty d WHERE d.linkedid = r.linkedid);
+ WHERE r.live OR r.linkedid <> ALL (ARRAY(SELECT linkedid FROM reports.dirty ORDER BY due DESC LIMIT 2000));
 
 COMMENT ON VIEW reports.call_records IS 'One row per call that is over, WhatsApp Call or Voice';
 COMMENT ON COLUMN reports.call_records.linkedid IS 'Key: what all of the call''s CDRs share';

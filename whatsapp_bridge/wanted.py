@@ -48,7 +48,10 @@ class Wanted:
                 logger.warning("PostgreSQL has closed the connection that listens; connecting again")
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 logger.warning("listening to PostgreSQL: %s; again in %g s", error or "no answer", RECONNECT_AFTER)
-                await asyncio.sleep(RECONNECT_AFTER)
+            except Exception:
+                # It would take the calls down with it; without it everything only takes longer.
+                logger.exception("listening to PostgreSQL: unexpected error; again in %g s", RECONNECT_AFTER)
+            await asyncio.sleep(RECONNECT_AFTER)
 
     def wake_all(self) -> None:
         for event in self._events.values():
@@ -68,13 +71,22 @@ async def keep_working(
     `work` returns in how many seconds it has to be done again at the latest, None for `every`.
     A failure of the world outside, or a bug, ends one round and not the worker.
     """
+    failing = False
     while True:
         wake.clear()
         try:
             due = await work()
+            if failing:
+                logger.info("%s: works again", name)
+            failing = False
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, GraphError) as error:
-            logger.error("%s: %s; again in %g s", name, error or type(error).__name__, PAUSE)
-            due = PAUSE
+            # Said once, and not every two seconds of an outage.
+            logger.log(
+                logging.DEBUG if failing else logging.ERROR,
+                "%s: %s; again every %g s",
+                *(name, error or type(error).__name__, PAUSE),
+            )
+            failing, due = True, PAUSE
         except Exception:
             logger.exception("%s: unexpected error; again in %g s", name, every)
             due = every

@@ -33,11 +33,11 @@ class Saved:
     def ok(self) -> bool:
         return not self.invalid and not self.faults
 
-    def note(self, what: str) -> str:
+    def note(self, what: str, verb: str = "is") -> str:
         """What the next page says."""
         if not self.changed:
             return f"{what}: nothing was changed."
-        return " ".join([f"{what} is saved.", *(f"Note: {sentence(warning)}" for warning in self.warnings)])
+        return " ".join([f"{what} {verb} saved.", *(f"Note: {sentence(warning)}" for warning in self.warnings)])
 
 
 async def tree_of(request: web.Request) -> Tree:

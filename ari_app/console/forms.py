@@ -65,6 +65,11 @@ class Form:
                 yield dict(zip(names, values, strict=True))
 
 
+def clean(text: str) -> str:
+    """Without what PostgreSQL has no text for: NUL, and halves of characters."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 async def read_form(request: web.Request, largest: int) -> Form:
     """Raises TooLarge. Of a form that is not multipart only text is taken."""
     if request.content_type.startswith("multipart/"):
@@ -75,7 +80,9 @@ async def read_form(request: web.Request, largest: int) -> Form:
         posted = await request.post()
     except web.HTTPRequestEntityTooLarge:
         raise TooLarge(_in_words(largest)) from None
-    return Form(MultiDict((name, value) for name, value in posted.items() if isinstance(value, str)))
+    except (LookupError, ValueError) as error:  # a charset that there is not
+        raise web.HTTPBadRequest(text="this form is broken") from error
+    return Form(MultiDict((name, clean(value)) for name, value in posted.items() if isinstance(value, str)))
 
 
 async def _read_multipart(request: web.Request, largest: int) -> Form:
@@ -107,7 +114,7 @@ async def _text(part: BodyPartReader) -> str:
         content += piece
         if len(content) > FIELD_BYTES:
             raise TooLarge(_in_words(FIELD_BYTES))
-    return content.decode(errors="replace")
+    return clean(content.decode(errors="replace"))
 
 
 async def _keep(form: Form, part: BodyPartReader, left: int, largest: int) -> Upload:

@@ -56,6 +56,8 @@ def guarded(entry: Page) -> Handler:
     """The page's handler behind its own door: there is no way to it without the checks."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if "\0" in request.path:
+            raise web.HTTPNotFound
         await _recognise(request)
         if not entry.is_public and (refusal := _refusal(request, entry)) is not None:
             return refusal

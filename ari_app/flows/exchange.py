@@ -15,11 +15,13 @@ from typing import Self
 from uuid import UUID
 
 from ari_app.ari import AriClient, Subscription
-from ari_app.ari.events import Event
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
+from ari_app.flows.devices import Devices
+from ari_app.flows.group_memory import GroupMemory
+from ari_app.flows.notices import Offered, SentOn
 from ari_app.flows.roster import DIRECT, Roster
-from ari_app.queueing import Assignment, Memory, Rules, State, Why, decide
+from ari_app.queueing import Assignment, Rules, State, Why, decide
 from ari_app.store.agents import AgentStore, Release
 from ari_app.store.database import StoreError
 from ari_app.store.group_memory import GroupMemoryStore
@@ -44,21 +46,6 @@ SAFETY_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
 
 
-class Offered(Event):
-    """To a caller's flow: this agent is reserved for the caller; ring."""
-
-    type: str = "Offered"
-    agent: Agent
-    group: str
-
-
-class SentOn(Event):
-    """To a caller's flow: the caller is no longer in the queue."""
-
-    type: str = "SentOn"
-    why: Why
-
-
 @dataclass(frozen=True)
 class Held:
     """An agent whom this process has reserved."""
@@ -75,9 +62,8 @@ class Exchange:
     ) -> None:
         self._agents = agents
         self._queue = queue
-        self._memory = memory
-        self._to_remember: dict[str, Memory] = {}
         self._state = State(random.getrandbits(64))
+        self._memory = GroupMemory(self._state, memory)
         self._wake = asyncio.Event()
         self._roster = Roster(ari, agents, groups, self._state, self._wake.set)
         self._waiters: dict[UUID, Subscription] = {}
@@ -95,7 +81,7 @@ class Exchange:
             logger.warning("%d agents were reserved for calls that are over: freed", count)
         self._roster.devices.open()
         await self._roster.read(self._held)
-        self._state.remember(await self._memory.load())
+        await self._memory.load()
         self._task = asyncio.create_task(self._run(), name="exchange")
         return self
 
@@ -109,10 +95,14 @@ class Exchange:
                 logger.error("the queue had ended before: %r", error)
         self._roster.devices.close()
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._write()
+            await asyncio.wait_for(self._write(), CLOSE_SECONDS)
         except (StoreError, TimeoutError) as error:
             logger.error("agents stay reserved until the next start: %r", error)
+
+    @property
+    def devices(self) -> Devices:
+        """How the agents' phones stand."""
+        return self._roster.devices
 
     def agent_by_extension(self, extension: str) -> Agent | None:
         """An agent to be dialled directly."""
@@ -204,14 +194,10 @@ class Exchange:
                 self._release(Release(agent, call, Outcome.CANCELLED))
 
     async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
-        """Reserve an agent who calls out on behalf of this group; `talked` or `forget` ends it. False for one who has
-        another call, which keeps the agent. Raises StoreError.
-        """
+        """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. StoreError."""
         if not await self._agents.occupy(agent, call):
             return False
-        self._held[agent] = Held(call, group or "")
-        self._roster.stale([agent])
-        self._wake.set()
+        self._held[agent] = Held(call, group or "")  # PostgreSQL tells everybody else
         return True
 
     def position(self, call: UUID) -> int:
@@ -269,10 +255,7 @@ class Exchange:
             await self._queue.leave(list(left))
             self._left -= left
             self._rows -= left
-        self._to_remember |= self._state.memories()
-        if self._to_remember:
-            await self._memory.save(list(self._to_remember.items()))
-            self._to_remember.clear()
+        await self._memory.save()
 
     async def _read(self) -> None:
         """Read what changed, and now and then everything."""
@@ -330,5 +313,4 @@ class Exchange:
         self._wake.set()
 
     def _rules(self, group: str) -> Rules:
-        desk = self._state.desks.get(group)
-        return Rules(group) if desk is None else desk.rules
+        return desk.rules if (desk := self._state.desks.get(group)) is not None else Rules(group)

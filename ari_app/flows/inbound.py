@@ -15,6 +15,7 @@ from ari_app.flows.gate import admit
 from ari_app.flows.journal import LAST_WRITE_SECONDS
 from ari_app.flows.legs import CallerLeft
 from ari_app.flows.menu import offer_menu
+from ari_app.flows.permission_prompt import permission_prompt
 from ari_app.flows.queue import wait_for_agent, wait_for_this_agent
 from ari_app.flows.recording import start_recording
 from ari_app.flows.sip_target import forward
@@ -73,6 +74,7 @@ async def _serve(visit: Visit) -> Ending:
     if (refusal := await admit(visit)) is not None:
         return refusal
     await _answer(visit)
+    visit.remark = await permission_prompt(visit)
     await start_recording(visit)
     visit.moment = "during the entry prompt"
     first = visit.route.first

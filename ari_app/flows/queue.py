@@ -15,8 +15,9 @@ from ari_app.calls.group import Group
 from ari_app.calls.offer import Outcome
 from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now
-from ari_app.flows.exchange import Exchange, Offered, SentOn
+from ari_app.flows.exchange import Exchange
 from ari_app.flows.legs import left
+from ari_app.flows.notices import Offered, SentOn
 from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
@@ -191,7 +192,7 @@ class Queue:
         visit = self._visit
         group = self._groups.get(offered.group, self._group)
         if not self._pastime.is_announcing:  # Asterisk would set variables when the prompt is over, not before
-            await visit.caller.introduce(visit.call.caller)
+            await visit.caller.introduce(visit.introduced)
         ringing = self._phones.ring(offered.agent, self._shown(offered.group), group.ring_seconds)
         visit.moment = f"while {self._names()} was ringing"
         if visit.call.state is not State.RINGING:

@@ -82,6 +82,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
     nothing changes in our bridge; Asterisk tells it as another connected line of the caller (measured, 22.10.1).
     """
     answered, look = True, LOOK_SECONDS
+    visit.other_side = channel
     while True:
         try:
             event = await visit.caller.wait_for(
@@ -108,6 +109,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                     channel, name = await follow(visit, event)
                 except TransferRefused as refusal:
                     return visit.fault(str(refusal))
+                visit.other_side = channel
                 answered = event.channel.state == "Up"
                 await visit.other_side_changed()
                 if not (answered or await _both_there(visit, channel)):

@@ -9,6 +9,7 @@ from typing import Protocol
 from ari_app.ari import AriClient, AriError, Bridge, Channel
 from ari_app.calls import ending
 from ari_app.calls.call import Call, Direction, State
+from ari_app.calls.caller import Caller
 from ari_app.calls.ending import EndedBy, Ending
 from ari_app.calls.offer import NORMAL_CLEARING, Offer
 from ari_app.calls.route import Route
@@ -25,6 +26,7 @@ from ari_app.flows.target_health import TargetHealth
 from ari_app.store.admissions import AdmissionStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.menus import MenuStore
+from ari_app.store.permissions import PermissionStore
 from ari_app.store.prompts import PromptStore
 from ari_app.store.routes import RouteStore
 from ari_app.store.schedules import ScheduleStore
@@ -55,6 +57,8 @@ class Services:
     admissions: AdmissionStore
     post: MessagePost
     recordings: RecordingKeeper
+    permissions: PermissionStore | None = None
+    "What users allow, where agents are to see it."
 
 
 class Companion(Protocol):
@@ -95,16 +99,28 @@ class Visit:
     "The caller's channel went on in the dialplan and is no longer ours to hang up."
     menus: list[str] = field(default_factory=list)
     "Menus that the caller came through, for `back`."
+    remark: str = ""
+    "Shown to agents behind the caller's name."
     typed: str = ""
     "Pressed before the menu began to ask, for the menu."
     bridge: Bridge | None = None
     desk: str = ""
     "The channel of the agent who calls out."
     companions: list[Companion] = field(default_factory=list)
+    other_side: Channel | None = None
+    "With whom the person at the other end talks: an agent, or where the agent has transferred them."
+    ended_from_outside: str | None = None
+    "Who ended the call, and how, when it was nobody on the line."
 
     @property
     def ari(self) -> AriClient:
         return self.services.ari
+
+    @property
+    def introduced(self) -> Caller:
+        """The caller as agents' phones show it."""
+        caller = self.call.caller
+        return replace(caller, name=f"{caller.name or caller.number} · {self.remark}") if self.remark else caller
 
     def owns(self, channel_id: str) -> bool:
         """Whether a channel is a leg of this call."""
@@ -122,6 +138,11 @@ class Visit:
     async def save(self, *offers: Offer) -> None:
         """Write the call as it stands, and these offers."""
         await self.services.journal.save(self.call, *offers)
+
+    async def hang_up(self, reason: str) -> None:
+        """End the call from outside; `reason` goes into the record. The flow sees the caller leave."""
+        self.ended_from_outside = reason
+        await self._try(self.caller.channel.hangup(reason_code=self.hangup_cause))
 
     async def step(self, what: str) -> None:
         """Note where the caller goes: part of the record's path."""
@@ -150,6 +171,8 @@ class Visit:
             await companion.other_side_changed()
 
     def caller_left(self) -> Ending:
+        if self.ended_from_outside is not None:
+            return self.fault(self.ended_from_outside)
         if self.caller.taken_away:
             return self.fault("the caller was taken out of the application")
         outbound = self.call.direction is Direction.OUTBOUND
@@ -197,7 +220,7 @@ class Visit:
         if not (self.handed_over or self.caller.taken_away):
             await self._try(self.caller.channel.hangup(reason_code=self.hangup_cause))
             await self._try(self.caller.gone(GONE_SECONDS))
-        for companion in self.companions:
+        for companion in self.companions.copy():
             await self._try(companion.close())
         if self.bridge is not None:
             await self._try(self.bridge.destroy())

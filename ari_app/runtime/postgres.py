@@ -104,9 +104,11 @@ class EmbeddedPostgres:
         if self._server is not None:
             await self._server.stop()
 
-    async def create_database(self, name: str, owner: str = OWNER) -> str:
-        """Make an empty database and return its DSN; tests take one each."""
-        await self.execute(f"CREATE DATABASE {_quoted(name)} OWNER {_quoted(owner)}")
+    async def create_database(self, name: str, owner: str = OWNER, *, like: str = "template1") -> str:
+        """Make a database and return its DSN; tests take one each. It is empty, or a copy of `like`, to which nobody
+        may be connected meanwhile.
+        """
+        await self.execute(f"CREATE DATABASE {_quoted(name)} OWNER {_quoted(owner)} TEMPLATE {_quoted(like)}")
         return self.dsn(name, owner)
 
     async def create_role(self, name: str) -> None:

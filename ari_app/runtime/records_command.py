@@ -30,6 +30,9 @@ DAYS = 7
 #: Exit status of `reconcile` when something does not fit.
 FOUND = 3
 
+#: Calls of which records are made at once when nobody waits.
+LARGE_BATCH = 2000
+
 STANDARD_OUTPUT = "-"
 
 
@@ -134,7 +137,7 @@ def _refresh(options: argparse.Namespace, console: Console) -> int:
         upkeep = RecordUpkeep(database)
         marked = await upkeep.mark_missing(None)
         made = 0
-        while count := await upkeep.refresh():
+        while count := await upkeep.refresh(LARGE_BATCH):
             made += count
         console.print(f"{marked} calls had no record; {made} were looked through.", markup=False)
         return 0

@@ -37,13 +37,16 @@ def refuse(code: int, reason: str, *, after_ms: int = 0) -> str:
 
 
 def never_answer() -> str:
-    """Scenario: rings until the caller gives up (CANCEL, answered with 200 and 487)."""
+    """Scenario: rings until the caller gives up (CANCEL, answered with 200 and 487); the cause that the CANCEL gives
+    (RFC 3326) is in the log as `Reason cause=…`.
+    """
+    why = '<ereg regexp="cause=[0-9]+" search_in="hdr" header="Reason:" assign_to="why"/><log message="Reason [$why]"/>'
     remember = '<ereg regexp="[0-9]+" search_in="hdr" header="CSeq:" assign_to="cseq"/>'
     terminated = _send(f"SIP/2.0 487 Request Terminated\n{REPLY_HEADERS}CSeq: [$cseq] INVITE\n", retransmit=True)
     return _scenario(
         _expect("INVITE", action=remember),
         _reply("180 Ringing"),
-        _expect("CANCEL"),
+        _expect("CANCEL", action=why),
         _reply("200 OK"),
         terminated,
         _expect("ACK"),

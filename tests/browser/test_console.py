@@ -66,7 +66,7 @@ async def signed_in(
     desk: Desk, pages: Pages, *, size: Size = DESKTOP_SIZE, scheme: Scheme = "light", javascript: bool = True
 ) -> Page:
     user = await desk.add_user(Role.ADMINISTRATOR, name="Ada Admin")
-    page = await pages.open(f"{desk.base}/sign-in", size=size, scheme=scheme, javascript=javascript)
+    page = await pages.open(f"{desk.base}/sign-in?next=/channels", size=size, scheme=scheme, javascript=javascript)
     await page.get_by_label("Login").fill(user.login)
     await page.get_by_label("Password").fill(PASSWORD)
     await page.get_by_role("button", name="Sign in").click()
@@ -110,7 +110,7 @@ async def test_a_number_is_set_up_from_nothing(desk: Desk, pages: Pages) -> None
     card = page.locator("section", has_text="Queue entry prompt")
     file = FilePayload(name="hello.wav", mimeType="audio/wav", buffer=tone())
     await card.get_by_label("Upload a file").set_input_files(files=[file])
-    await card.get_by_role("button", name="Upload").click()
+    await card.get_by_role("button", name="Upload", exact=True).click()
     await expect(page.get_by_role("status").get_by_text("is saved")).to_be_visible()
     seconds = await page.evaluate(
         "async () => { const a = document.querySelector('audio'); a.preload = 'metadata'; a.load();"
@@ -129,7 +129,7 @@ async def test_a_number_is_set_up_from_nothing(desk: Desk, pages: Pages) -> None
     await page.get_by_role("button", name="Save hours").click()
     await expect(page.get_by_text("ends before it begins")).to_be_visible()
     await page.get_by_label("Saturday, first interval, closes").fill("14:00")
-    await save(page, "Save", "is saved")
+    await save(page, "Save", "are saved")
 
     await menu.get_by_role("link", name="Channel Setting").click()
     row = page.get_by_role("row", name="+49 30 5550190")

@@ -22,7 +22,7 @@ from whatsapp_bridge.simulator.client import PhoneCall as UsersCall
 from whatsapp_bridge.simulator.client import SimulatorClient
 from whatsapp_bridge.simulator.consent_client import ConsentClient
 from whatsapp_bridge.simulator.consent_models import Answer, Grant
-from whatsapp_bridge.simulator.models import Behaviour, UserPlan
+from whatsapp_bridge.simulator.models import Behaviour, PlaceCall, UserPlan
 from whatsapp_bridge.simulator.phone import Sound, Tone
 
 PATIENCE = 20.0
@@ -287,6 +287,46 @@ async def test_an_expired_permission_is_none(office: Office) -> None:
     await asyncio.sleep(1.1)  # what this test is about
     await office.dial_and_leave(f"8{office.user}")
     await office.record(status="Failed", refusal="invited")
+
+
+async def test_outside_the_hours_nobody_is_called_back_and_it_expires(office: Office) -> None:
+    await office.db.execute("INSERT INTO pbx.schedules VALUES ('Never', 'UTC') ON CONFLICT DO NOTHING")
+    await office.db.execute("UPDATE pbx.routes SET schedule = 'Never'")
+    try:
+        request = await office.db.fetchval(
+            "INSERT INTO pbx.call_requests (agent_id, number, user_key, origin, requested_by, not_after) "
+            "SELECT id, $1, $2, 'permission', 'test', now() + interval '1 second' FROM pbx.agents RETURNING id",
+            office.stack.number.display_number,
+            office.user,
+        )
+        await asyncio.sleep(1.1)  # what this test is about
+        await office.db.execute("SELECT pg_notify('pbx_wanted', 'call_request:')")
+        await office.value("SELECT state FROM pbx.call_requests WHERE id = $1", request, wanted="expired")
+        assert not [call for call in office.phone.calls if call.direction == "incoming"], "no phone rang"
+    finally:
+        await office.db.execute("UPDATE pbx.routes SET schedule = NULL")
+
+
+@pytest.mark.parametrize(("hours", "shown"), [("148.5", "Ada · 6d 4h"), (None, "Ada")])
+async def test_an_agent_sees_how_long_a_caller_may_still_be_called(
+    office: Office, hours: str | None, shown: str
+) -> None:
+    await office.db.execute("UPDATE pbx.routes SET permission_prompt = true, entry_prompt = 'sound:beep'")
+    await office.db.execute(
+        "INSERT INTO whatsapp.permissions (phone_number_id, user_key, status, expires_at) "
+        "VALUES ($1, $2, CASE WHEN $3::text IS NULL THEN 'none' ELSE 'temporary' END, now() + $3::text::interval)",
+        office.stack.number.phone_number_id,
+        office.user,
+        None if hours is None else f"{hours} hours",
+    )
+    try:
+        users = await office.meta.place(PlaceCall(from_=office.user, name="Ada"))
+        call = await office.phone.ringing(timeout=PATIENCE)
+        assert call.peer_name == shown
+        await users.hang_up()
+    finally:
+        await office.db.execute("UPDATE pbx.routes SET permission_prompt = false")
+    assert (await office.record())["caller_name"] == "Ada"
 
 
 @dataclass

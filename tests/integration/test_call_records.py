@@ -331,3 +331,25 @@ async def test_an_agent_has_the_new_name_in_old_records(book: Book) -> None:
     assert (await book.record())["agent"] == "Grace"
     await book.db.execute("UPDATE pbx.agents SET name = 'Grace H.' WHERE endpoint = 'PJSIP/1001'")
     assert (await book.record())["agent"] == "Grace H."
+
+
+async def test_an_emptied_table_leaves_no_records_behind(book: Book) -> None:
+    await book.cdr("L", 60)
+    assert await book.record()
+    await book.db.execute("TRUNCATE cdr.cdr")
+    assert await book.records() == []
+
+
+async def test_a_backlog_slows_nobody_and_comes_in_piece_by_piece(book: Book) -> None:
+    """As after an old table was loaded: the newest calls are there, the others come as they are made."""
+    await book.cdr("stale", 60)
+    await book.record()
+    await book.db.execute("INSERT INTO reports.dirty VALUES ('stale', now() - interval '1 year')")
+    old = "SELECT 'old' || n, now() - interval '1 day' FROM generate_series(1, 2500) n"
+    await book.db.execute(f"INSERT INTO cdr.cdr (linkedid, calldate) {old}")
+    await book.cdr("new", 60)
+    await book.db.execute("UPDATE reports.dirty SET due = due + interval '1 ms' WHERE linkedid = 'new'")
+    seen = {row[0] for row in await book.db.fetch("SELECT linkedid FROM reports.call_records")}
+    assert {"new", "stale"} < seen
+    assert len(seen) == 2001
+    assert len(await book.records()) == 2502

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,10 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from ari_app.runtime import config_command
 from ari_app.runtime.debian import Closure
 from ari_app.runtime.settings import write_toml
-from ari_app.store.configuration import examine, sql
+from ari_app.store.configuration import examine
 from ari_app.store.configuration.models import AgentEntry, Entry, GroupEntry, MenuEntry, NumberEntry, SipTargetEntry
 from ari_app.store.configuration.tables import TABLES
 from ari_app.store.configuration.transfer import carry_in, export
+from ari_app.store.queue import CHANNEL
 from tests.unit.configuration.configurations import documents
 
 EXAMPLE = Path(config_command.__file__).with_name("example_config.yaml")
@@ -229,7 +229,7 @@ async def test_numbers_and_agents_with_calls_are_not_removed(command: Command, d
         "Keep the entry, with enabled: false.",
         "asterisk-whatsapp: agent PJSIP/1002 cannot be removed: there are calls of this agent. "
         "Keep the entry, with enabled: false.",
-        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls to it. "
+        "asterisk-whatsapp: number 15550783881 cannot be removed: there are calls or invitations of it. "
         "Keep the entry, with calling_enabled: false.",
     ]
     command.refuse("import", "--dry-run", text="groups: {}\n")
@@ -246,15 +246,22 @@ async def test_a_file_with_errors_changes_nothing(command: Command) -> None:
     ]
 
 
-async def test_who_listens_is_told_of_a_change_and_of_nothing_else(command: Command, database: str) -> None:
+async def test_the_queue_is_told_of_agents_and_groups_that_an_import_changes_and_of_nothing_else(
+    command: Command, database: str
+) -> None:
     heard: list[str] = []
     connection = await asyncpg.connect(database)
     try:
-        await connection.add_listener(sql.CHANNEL, lambda _, __, channel, payload: heard.append(channel))
-        for arguments in (["--dry-run"], [], []):
-            await asyncio.to_thread(command.succeed, "import", *arguments, text=BASE)
+        await connection.add_listener(CHANNEL, lambda _, __, ___, payload: heard.append(str(payload).partition(":")[0]))
+        await asyncio.to_thread(command.succeed, "import", "--dry-run", text=BASE)
+        assert not heard
+        await asyncio.to_thread(command.succeed, "import", text=BASE)
         await connection.execute("SELECT 1")
-        assert heard == [sql.CHANNEL]
+        assert set(heard) == {"agent", "group"}
+        heard.clear()
+        await asyncio.to_thread(command.succeed, "import", text=BASE)
+        await connection.execute("SELECT 1")
+        assert not heard
     finally:
         await connection.close()
 
@@ -337,12 +344,14 @@ async def test_prompts_are_made_and_removed_with_everything_else(
     assert not list(prompts.iterdir())
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+@pytest.mark.usefixtures("speech")
 async def test_prompts_are_spoken(command: Command, database: str, tmp_path: Path) -> None:
     toml = tmp_path / "app.toml"
     write_toml(toml, {"postgres": {"dsn": database}, "app": {"prompts_folder": str(tmp_path / "prompts")}})
     text = 'prompts: {hello: {text: "Hello: how are you?"}}\n'
     command.succeed("import", "--config", str(toml), text=text)
+    (row,) = await fetch(database, "SELECT seconds, spoken_text FROM pbx.prompts")
+    assert (1.0 < row["seconds"] < 4.0, row["spoken_text"]) == (True, "Hello: how are you?")
     assert command.succeed("import", text=command.succeed("export")).startswith("Nothing to change")
 
 

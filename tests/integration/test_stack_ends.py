@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,10 @@ def test_one_line_tells_all_and_every_pid_is_a_child(up: Up) -> None:
     assert set(up.told["pids"]) == {"postgres", "asterisk", "simulator", "bridge", "app", "console"}
     assert set(up.told["pids"].values()) <= set(descendants(up.process.pid))
     assert Path(up.told["logs"]).is_dir()
+    console = up.told["console"]
+    with urllib.request.urlopen(f"{console['url']}/sign-in", timeout=10) as page:
+        assert b"Sign in" in page.read()
+    assert (console["login"], len(console["password"])) == ("admin", 23)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from ari_app.console.access import ADMINISTRATORS, NavItem, Routes
+from ari_app.console.forms import clean
 from ari_app.console.keys import STORES
 from ari_app.console.responses import page
 
@@ -19,7 +20,9 @@ PAGE = 50
 async def index(request: web.Request) -> web.StreamResponse:
     query = request.query
     store = request.app[STORES].audit
-    filters = {name: query.get(name, "").strip()[:300] for name in ("actor", "kind", "subject", "since", "until")}
+    filters = {
+        name: clean(query.get(name, "").strip()[:300]) for name in ("actor", "kind", "subject", "since", "until")
+    }
     until = _day(filters["until"])
     last = query.get("before", "")
     found = await store.page(

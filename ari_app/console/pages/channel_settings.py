@@ -174,7 +174,7 @@ async def save_calls(request: web.Request) -> web.StreamResponse:
     saved = await save(request, Edit("numbers", found.number, entry, form.text(STAMP)))
     if not saved.ok:
         return _calls(request, found, saved, entry, form.text(STAMP))
-    return see_other(request, request.path, saved.note("Calls"))
+    return see_other(request, request.path, saved.note("The settings of calls", "are"))
 
 
 def _calls(
@@ -245,7 +245,7 @@ async def save_sip(request: web.Request) -> web.StreamResponse:
     saved = await channel.change(request, found, typed, form.text(STAMP))
     if not saved.ok:
         return await _sip(request, found, saved, typed, form.text(STAMP))
-    return see_other(request, request.path, saved.note("The SIP targets"))
+    return see_other(request, request.path, saved.note("The SIP targets", "are"))
 
 
 def _nth(values: list[str], index: int) -> str:

@@ -62,7 +62,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     saved = await save(request, Edit("schedules", name, entry)) if name else Saved({"name": "Hours need a name."})
     if not saved.ok:
         return _form(request, None, entry | {"name": name}, saved)
-    return see_other(request, "/hours", saved.note(f"The hours “{name}”"))
+    return see_other(request, "/hours", saved.note(f"The hours “{name}”", "are"))
 
 
 @routes.get("/hours/{name}", roles=ADMINISTRATORS)
@@ -79,7 +79,7 @@ async def change(request: web.Request) -> web.StreamResponse:
     saved = await save(request, Edit("schedules", name, entry, form.text(STAMP)))
     if not saved.ok:
         return _form(request, name, entry, saved, form.text(STAMP))
-    return see_other(request, local_path(form.text("back")) or "/hours", saved.note(f"The hours “{name}”"))
+    return see_other(request, local_path(form.text("back")) or "/hours", saved.note(f"The hours “{name}”", "are"))
 
 
 @routes.post("/hours/{name}/remove", roles=ADMINISTRATORS)

@@ -75,7 +75,6 @@ async def replace(
             await _apply(connection, steps)
             if await _rows(connection) != wanted:
                 raise ConfigurationError("PostgreSQL did not keep the configuration as it was written; this is a fault")
-            await connection.execute("SELECT pg_notify($1, '')", sql.CHANNEL)
             if then is not None:
                 await then(connection, found)
     except BaseException:
@@ -128,7 +127,8 @@ async def _refuse_removals(connection: asyncpg.Connection, steps: Iterable[_Step
         f"agent {endpoint} cannot be removed: there are calls of this agent. Keep the entry, with enabled: false."
         for (endpoint,) in await connection.fetch(sql.AGENTS_WITH_CALLS, endpoints)
     ] + [
-        f"number {number} cannot be removed: there are calls to it. Keep the entry, with calling_enabled: false."
+        f"number {number} cannot be removed: there are calls or invitations of it. "
+        "Keep the entry, with calling_enabled: false."
         for (number,) in await connection.fetch(sql.NUMBERS_WITH_CALLS, numbers)
     ]
     if reasons:

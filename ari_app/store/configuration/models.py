@@ -80,6 +80,7 @@ class NumberEntry(Entry):
     consent_prompt: Media | None = None
     recording: Flag = True
     recording_days: Annotated[int, between(1, 36500)] | None = None
+    permission_prompt: Flag = False
     sip_targets: Annotated[list[SipTargetEntry], _OR_NONE_OF] = Field(default_factory=list)
 
 
@@ -87,6 +88,7 @@ class AgentEntry(Entry):
     name: Annotated[str, printed(1, 128)]
     extension: Annotated[str, matching(r"[0-9]{1,20}", "an extension: 1 to 20 digits")] | None = None
     voip_only: Flag = False
+    call_back: Flag = True
     enabled: Flag = True
 
 
@@ -112,6 +114,7 @@ class GroupEntry(Entry):
     exit_digit: Digit | None = None
     exit_to: Place | None = None
     whisper: Media | None = None
+    calls_from: Number | None = None
     voicemail_mailbox: (
         Annotated[
             str,

@@ -116,6 +116,11 @@ def _group(reading: Reading, path: Path, group: GroupEntry) -> None:
     _destination(reading, group.no_agent, *path, "no_agent")
     _destination(reading, group.exit_to, *path, "exit_to")
     _media(reading, group.whisper, *path, "whisper")
+    if group.calls_from is not None:
+        known = [name for name, number in reading.document.numbers.items() if number.phone_number_id is not None]
+        if group.calls_from not in known:
+            message = f"there is no number {group.calls_from} with a phone_number_id in this file"
+            reading.complain(message + did_you_mean(group.calls_from, known), *path, "calls_from")
 
 
 def _menu(reading: Reading, path: Path, menu: MenuEntry) -> None:

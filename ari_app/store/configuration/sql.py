@@ -8,9 +8,6 @@ from ari_app.store.configuration.tables import Table
 #: Any constant does, so long as nothing else in the database locks on it.
 LOCK_KEY = 0x77615F636667
 
-#: Whom a change of the configuration concerns, listens here. No payload: read anew.
-CHANNEL = "asterisk_whatsapp_configuration"
-
 _MEMBER = (
     "jsonb_to_recordset($1::jsonb) AS r(group_name text, endpoint text, priority integer) "
     "JOIN pbx.agents a USING (endpoint)"
@@ -30,7 +27,9 @@ SELECT endpoint FROM pbx.agents a
 """
 NUMBERS_WITH_CALLS = """
 SELECT display_number FROM whatsapp.numbers n
- WHERE phone_number_id = ANY($1) AND EXISTS (SELECT FROM whatsapp.calls c WHERE c.phone_number_id = n.phone_number_id)
+ WHERE phone_number_id = ANY($1)
+   AND (EXISTS (SELECT FROM whatsapp.calls c WHERE c.phone_number_id = n.phone_number_id)
+        OR EXISTS (SELECT FROM whatsapp.permission_requests r WHERE r.phone_number_id = n.phone_number_id))
  ORDER BY display_number
 """
 

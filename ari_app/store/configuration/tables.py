@@ -45,7 +45,7 @@ _TARGET = _settings(SipTargetEntry, "host", "port")
 TABLES = (
     Table("pbx.prompts", ("name",), ("file", "seconds", "spoken_text", "sha256")),
     Table("whatsapp.numbers", ("phone_number_id",), ("display_number", "name")),
-    Table("pbx.agents", ("endpoint",), ("name", "extension", "voip_only", "enabled")),
+    Table("pbx.agents", ("endpoint",), ("name", "extension", "voip_only", "call_back", "enabled")),
     Table("pbx.schedules", ("name",), ("time_zone",)),
     Table("pbx.schedule_hours", ("schedule", "weekday", "opens"), ("closes",), is_part=True),
     Table("pbx.holidays", ("schedule", "day"), ("opens", "closes"), is_part=True),

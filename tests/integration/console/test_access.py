@@ -90,6 +90,24 @@ async def test_a_password_given_by_somebody_else_must_be_changed_first(desk: Des
     assert (await browser.get("/users")).status == 200
 
 
+@pytest.mark.parametrize("part", ["%00", "%27%22%3B--", "..%2F..", "%ff%fe", "%F0%9F%98%80", "9" * 40, "x" * 500])
+async def test_no_address_makes_a_fault(desk: Desk, part: str) -> None:
+    """Whatever stands in the place of a name or an id is refused, or simply not found."""
+    browser = await desk.signed_in(Role.ADMINISTRATOR)
+    faults = []
+    for page in desk.app[TABLE].pages:
+        path = re.sub(r"\{[^}]+\}", part, page.path)
+        if page.method == "GET" and "live" not in path and "/events" not in path:
+            answer = await browser.get(f"{path}?q={part}&page={part}&user={part}&number={part}&before={part}")
+        elif page.method == "POST" and path != page.path:
+            answer = await browser.post(path, {"stamp": part})
+        else:
+            continue
+        if answer.status >= 500:
+            faults.append((page.method, path[:60], answer.status))
+    assert not faults
+
+
 async def test_all_answers_forbid_what_pages_never_need(desk: Desk) -> None:
     browser = desk.browser()
     for path in ("/sign-in", "/nowhere", "/ready", "/static/x/app.css"):

@@ -198,6 +198,23 @@ async def test_a_form_that_is_too_large_is_not_read(desk: Desk) -> None:
     assert (await browser.post("/users/new", data=data)).status == 413
 
 
+async def test_bytes_that_are_no_text_break_nothing(desk: Desk) -> None:
+    browser = await desk.signed_in(Role.ADMINISTRATOR)
+    assert (await browser.get("/audit?subject=%00%ff&actor=a%00b")).status == 200
+    await browser.get("/users/new")
+    name = await browser.post("/users/new", {"login": "nul", "name": "N\0N", "role": "reporting"})
+    assert name.status == 200
+    stranger = desk.browser()
+    await stranger.get("/sign-in")
+    assert (await stranger.post("/sign-in", {"login": "a\0b", "password": "\0"})).status == 401
+    broken = {"Content-Type": "application/x-www-form-urlencoded; charset=nonsense"}
+    async with stranger.session.post(f"{desk.base}/sign-in", data=b"login=a", headers=broken) as answer:
+        assert answer.status == 400
+    boundless = {"Content-Type": "multipart/form-data"}
+    async with stranger.session.post(f"{desk.base}/sign-in", data=b"login=a", headers=boundless) as answer:
+        assert answer.status == 400
+
+
 async def test_the_audit_has_sign_ins_but_no_password(desk: Desk) -> None:
     user, browser = await desk.add_user(Role.ADMINISTRATOR), desk.browser()
     await browser.sign_in(user.login, "my secret typed wrongly")

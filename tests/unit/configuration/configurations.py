@@ -45,7 +45,9 @@ def _agents() -> st.SearchStrategy[dict[str, Any]]:
     endpoints = st.builds(
         lambda technology, resource: f"{technology}/{resource}", st.sampled_from(["PJSIP", "Local"]), resources
     )
-    agent = st.fixed_dictionaries({"name": NAMES}, optional={"voip_only": st.booleans(), "enabled": st.booleans()})
+    agent = st.fixed_dictionaries(
+        {"name": NAMES}, optional={"voip_only": st.booleans(), "call_back": st.booleans(), "enabled": st.booleans()}
+    )
     return st.dictionaries(endpoints, agent, max_size=5)
 
 
@@ -69,12 +71,18 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     ends = [end for end in ends if "." not in end] + [f"voicemail:{name}" for name in groups]
     places = st.sampled_from([*ends, *(f"group:{name}" for name in groups), *(f"menu:{name}" for name in menus)])
     out = st.sampled_from(ends)
+    numbers = draw(_numbers(sorted(schedules), groups, menus))
+    group_entries = {name: draw(_group(sorted(agents), places, out)) for name in groups}
+    at_meta = [number for number, entry in numbers.items() if "phone_number_id" in entry]
+    for entry in group_entries.values():
+        if at_meta and bool(draw(st.booleans())):
+            entry["calls_from"] = draw(st.sampled_from(at_meta))
     return {
         "schedules": schedules,
         "agents": agents,
-        "groups": {name: draw(_group(sorted(agents), places, out)) for name in groups},
+        "groups": group_entries,
         "menus": {name: draw(_menu(sorted(schedules), places, out)) for name in menus},
-        "numbers": draw(_numbers(sorted(schedules), groups, menus)),
+        "numbers": numbers,
     }
 
 
@@ -150,6 +158,7 @@ def _numbers(draw: st.DrawFn, schedules: list[str], groups: list[str], menus: li
                 waiting_prompt=SOUNDS,
                 recording=st.booleans(),
                 recording_days=st.integers(1, 36500),
+                permission_prompt=st.booleans(),
                 voicemail_longest_seconds=st.integers(61, 1800),
                 voicemail_silence_seconds=st.integers(1, 60),
                 voicemail_shortest_seconds=st.integers(0, 60),

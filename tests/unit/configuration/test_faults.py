@@ -122,6 +122,7 @@ def test_a_byte_order_mark_is_no_fault() -> None:
         ("no_agent: group", "15: no_agent: 'group' is incomplete: write group:<which>"),
         ("no_agent: 'voicemail:'", '15: no_agent: "voicemail:" is incomplete'),
         ("no_agent: voicemail:Nobody", '15: there is no group "Nobody" in this file'),
+        ('calls_from: "4999"', "17: there is no number 4999 with a phone_number_id in this file"),
         ("no_agent: group:Nobody", '15: there is no group "Nobody" in this file'),
         ("no_agent: menu:Nothing", '15: there is no menu "Nothing" in this file'),
         ("no_agent: sip:x", "15: no_agent: 'sip:x': sip takes nothing after it"),
