@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 
 from ari_app.console.access import REPORTERS, NavItem, Routes
-from ari_app.console.charts import Chart, Series, percentages, side_by_side, stacked
+from ari_app.console.charts import HALF_WIDTH, Chart, Series, percentages, side_by_side, stacked
 from ari_app.console.figures import DAYS_BY_HOUR, Buckets, by_status, coloured, of_groups, summed
 from ari_app.console.keys import STORES
 from ari_app.console.pages.records import offered
@@ -62,7 +62,7 @@ async def index(request: web.Request) -> web.StreamResponse:
         counts=counts,
         calls=stacked(buckets.labels, coloured(counts)),
         table=table,
-        level=percentages(buckets.labels, "answered in time", table.levels),
+        level=percentages(buckets.labels, "answered in time", table.levels, HALF_WIDTH),
         waits=waits,
         wait_labels=_wait_labels(waits),
         wait=_wait_chart(waits),
@@ -102,4 +102,4 @@ def _wait_labels(waits: list[WaitClass]) -> list[str]:
 def _wait_chart(waits: list[WaitClass]) -> Chart:
     answered = Series("answered", 1, [wait.answered for wait in waits])
     not_answered = Series("not answered", 2, [wait.not_answered for wait in waits])
-    return side_by_side(_wait_labels(waits), [answered, not_answered])
+    return side_by_side(_wait_labels(waits), [answered, not_answered], HALF_WIDTH)

@@ -104,7 +104,7 @@ async def offered(request: web.Request, chosen: Chosen) -> dict[str, Any]:
         "numbers": options("number", "all numbers", [(n, f"{n} {name}".strip()) for n, name in known.numbers]),
         "groups": options("group", "all groups", [(name, name) for name in known.groups]),
         "agents": options("agent", "all agents", [(str(agent), name) for agent, name in known.agents]),
-        "types": [("", "WhatsApp and Voice"), *((name, name) for name in CHANNEL_TYPES)],
+        "types": [("", "all types"), *((name, name) for name in CHANNEL_TYPES)],
         "directions": [("", "both ways"), *((name, name.capitalize()) for name in DIRECTIONS)],
         "statuses": [(name, name) for name in STATUSES],
         "sees_others": user_of(request).role is not Role.AGENT,

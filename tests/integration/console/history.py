@@ -28,6 +28,17 @@ SELECT lpad(to_hex(4096 + n), 32, '0')::uuid, 'past/' || n || '.1',
   FROM (SELECT n, timestamptz '2026-03-29 10:00Z' + n * interval '1 minute' AS at FROM generate_series(0, 119) n) s
 """
 
+#: Of all but ten of them Asterisk wrote its CDR.
+CDRS = """
+INSERT INTO cdr.cdr (linkedid, uniqueid, calldate, start, answer, "end", channel, dstchannel, disposition, lastapp, dst,
+                     duration, billsec, sequence)
+SELECT linkedid, linkedid, received_at, received_at, connected_at, ended_at, 'Local/15550783881@whatsapp-in-00000001;2',
+       CASE WHEN connected_at IS NOT NULL THEN 'PJSIP/1001-0000000a' ELSE '' END,
+       CASE WHEN connected_at IS NULL THEN 'NO ANSWER' ELSE 'ANSWERED' END, 'Stasis', number,
+       extract(epoch FROM ended_at - received_at), coalesce(extract(epoch FROM ended_at - connected_at), 0), 1
+  FROM pbx.calls WHERE linkedid LIKE 'past/%' AND linkedid NOT LIKE '%9_.1'
+"""
+
 RECORDING = """
 INSERT INTO pbx.recordings (id, call_id, file, seconds, started_at)
 SELECT $1, id, $2, 2, connected_at FROM pbx.calls WHERE linkedid = $3
@@ -75,6 +86,7 @@ def write_tone(path: Path, *, channels: int, seconds: float = 2.0, rate: int = 8
 
 async def write_history(desk: Desk) -> History:
     await desk.fetch(CALLS)
+    await desk.fetch(CDRS)
     recording = write_tone(desk.folders.recordings_folder / "2026/past-0.wav", channels=2)
     await desk.fetch(RECORDING, uuid.uuid4(), "2026/past-0.wav", linkedid(0))
     messages = uuid.uuid4(), uuid.uuid4()

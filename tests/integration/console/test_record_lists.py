@@ -7,9 +7,12 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
 
+from ari_app.console.pages import records as pages_records
 from ari_app.store.console.users import Role
+from ari_app.store.database import StoreUnavailable
 from tests.integration.console.desk import Browser, Desk
 from tests.integration.console.history import COUNT, DAYS, History, linkedid
 
@@ -180,3 +183,22 @@ async def test_a_supervisor_without_groups_sees_nothing(desk: Desk, history: His
     browser = await desk.signed_in(Role.SUPERVISOR)
     assert "0 calls" in (await browser.get(LIST)).text
     assert await sheet(browser, DAYS) == []
+
+
+async def test_a_sheet_that_breaks_off_is_never_taken_for_whole(
+    desk: Desk, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = await desk.signed_in(Role.REPORTING)
+
+    async def fails(*arguments: Any, zone: str, descending: bool) -> int:
+        write = arguments[2]
+        if descending:
+            await write(b"linkedid\r\n1\r\n" * 1000)
+        raise StoreUnavailable("PostgreSQL went away")
+
+    monkeypatch.setattr(pages_records, "export_records", fails)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await browser.get("/reports/records.csv")
+    early = await browser.get("/reports/records.csv?order=up")
+    assert early.status == 503
+    assert "PostgreSQL is away" in early.text

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ari_app.console.charts import HEIGHT, LEFT, TOP, WIDTH, Series, percentages, side_by_side, stacked
+from ari_app.console.charts import HALF_WIDTH, HEIGHT, LEFT, TOP, WIDTH, Series, percentages, side_by_side, stacked
 from ari_app.console.figures import Buckets, by_status, coloured, of_groups
 from ari_app.console.reporting import Days
 from ari_app.store.record_charts import HourOfStatus, ServiceLevel
@@ -54,11 +54,11 @@ def test_the_day_on_which_summer_time_ends_has_25_hours() -> None:
 def test_bars_stand_in_the_plot_and_are_as_high_as_their_values(columns: list[tuple[int, int, int]]) -> None:
     labels = [f"<{n}>" for n in range(len(columns))]
     series = [Series(f"s{n}", n + 1, [column[n] for column in columns]) for n in range(3)]
-    for chart in (stacked(labels, series), side_by_side(labels, series)):
+    for chart in (stacked(labels, series), side_by_side(labels, series, HALF_WIDTH)):
         highest = float(chart.y_ticks[-1].label)
         assert highest >= max(max(column) for column in columns)
         for bar in chart.bars:
-            assert LEFT <= bar.x <= bar.x + bar.width <= WIDTH
+            assert LEFT <= bar.x <= bar.x + bar.width <= chart.width <= WIDTH
             assert TOP - 0.01 <= bar.y <= bar.y + bar.height <= HEIGHT
         scale = (chart.y_ticks[0].at - chart.y_ticks[-1].at) / highest
         total = sum(bar.height for bar in chart.bars) / scale
