@@ -22,7 +22,7 @@ from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
 from ari_app.flows.roster import direct_rules
-from ari_app.flows.talk import Unanswered, join, leave, talk_or_come_back
+from ari_app.flows.talk import Unanswered, join, leave, prepare, talk_or_come_back
 from ari_app.flows.visit import Visit
 from ari_app.queueing import Why
 
@@ -198,6 +198,7 @@ class Queue:
         if visit.call.state is not State.RINGING:
             visit.call = visit.call.ringing()
         await visit.save(ringing.offer)
+        await prepare(visit)
 
     async def _after_ringing(self, event: RingingOver) -> Ringing | None:
         """A phone was answered, or rings no longer. The one whose agent has been joined with the caller."""

@@ -35,14 +35,20 @@ class EndTalk(Event):
     reason: str
 
 
+async def prepare(visit: Visit) -> None:
+    """Have a bridge ready, so that `join` need not wait for it. Raises AriError."""
+    if visit.bridge is None:
+        visit.bridge = await visit.ari.bridges.create(name=f"{bridge_prefix(visit.ari.app)}{visit.call.id}")
+
+
 async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
     """Bring the caller together with an answered channel; False when that one has hung up meanwhile.
 
     Raises CallerLeft.
     """
     try:
-        if visit.bridge is None:
-            visit.bridge = await visit.ari.bridges.create(name=f"{bridge_prefix(visit.ari.app)}{visit.call.id}")
+        await prepare(visit)
+        assert visit.bridge is not None
         await visit.bridge.add_channel(visit.caller.id, channel.id, inhibit_connected_line_updates=True)
     except AriHttpError as error:
         if not await _has_left(visit, channel):
