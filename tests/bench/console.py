@@ -186,9 +186,8 @@ async def measure(base: str, login: ConsoleLogin) -> int:
             weight = await weigh(browser, base, text)
             print(f"{path:<50}{weight:>8.1f}{first:>10.1f}{statistics.median(times):>11.1f}")
             passed += [first <= (MOST_REPORT_MS if "charts?" in path else MOST_MS), weight <= MOST_KB]
-    print(
-        f"bounds: {MOST_KB} kB without media, {MOST_MS} ms, {MOST_REPORT_MS} ms for charts of many days: {'kept' if all(passed) else 'PASSED'}"
-    )
+    verdict = "kept" if all(passed) else "PASSED"
+    print(f"bounds: {MOST_KB} kB without media, {MOST_MS} ms, {MOST_REPORT_MS} ms for charts of many days: {verdict}")
     return 0 if all(passed) else 1
 
 
