@@ -24,6 +24,9 @@ class ConsoleConfig(BaseModel):
     session_hours: int = Field(12, ge=1, le=720)
     "A session ends after so long, whatever happens in it."
 
+    api_per_minute: int = Field(600, ge=1, le=1_000_000)
+    "Requests that one token of the API may make in a minute."
+
     sounds_folder: Path | None = None
     "Where Asterisk's sounds of one language are, such as /usr/share/asterisk/sounds/en: for listening to them."
 
