@@ -141,3 +141,36 @@ def _statuses(one: Operation) -> list[int]:
     if one.file is not None:
         statuses.add(416)
     return sorted(statuses)
+
+
+def described(operations: Sequence[Operation]) -> dict[str, list[dict[str, Any]]]:
+    """The same for people: by subject, with the names of what an operation takes."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in operations:
+        found.setdefault(one.tag, []).append(
+            {
+                "id": one.id,
+                "method": one.method,
+                "path": PREFIX + one.path,
+                "summary": one.summary,
+                "roles": [role.value for role in Role if role in one.roles],
+                "query": _fields(one.query),
+                "body": _fields(one.body),
+                "upload": one.upload is not None,
+                "answer": _fields(one.answer),
+                "file": one.file,
+                "once": one.once,
+            }
+        )
+    return found
+
+
+def _fields(model: type[BaseModel] | None) -> list[dict[str, Any]]:
+    if model is None:
+        return []
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    return [
+        {"name": name, "required": name in required, "text": shape.get("description", "")}
+        for name, shape in schema.get("properties", {}).items()
+    ]

@@ -28,11 +28,11 @@ def add_to(app: web.Application, per_minute: int) -> None:
         app.router.add_route(one.method, PREFIX + one.path, guarded(one))
     text = json.dumps(document(found))
 
-    async def described(_: web.Request) -> web.Response:
+    async def openapi(_: web.Request) -> web.Response:
         """For everybody: what there is is no secret."""
         return web.Response(text=text, content_type="application/json")
 
-    app.router.add_route("GET", DOCUMENT, described)
+    app.router.add_route("GET", DOCUMENT, openapi)
 
 
 def is_ours(request: web.Request) -> bool:

@@ -21,6 +21,7 @@ from ari_app.console.pages import (
     prompts,
     sign_in,
     start,
+    tokens,
     users,
     wrap_up,
 )
@@ -46,6 +47,7 @@ SUBJECTS = (
     wrap_up,
     users,
     audit,
+    tokens,
 )
 
 
