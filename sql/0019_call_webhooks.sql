@@ -64,6 +64,7 @@ CREATE TABLE console.deliveries (
     body         text,
     state        text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'delivered', 'dead')),
     attempts     integer NOT NULL DEFAULT 0,
+    since        timestamptz NOT NULL DEFAULT now(),
     due_at       timestamptz NOT NULL DEFAULT now(),
     ended_at     timestamptz,
     status       integer,
@@ -77,8 +78,9 @@ COMMENT ON TABLE console.deliveries IS 'What each system is told. A row is writt
 COMMENT ON COLUMN console.deliveries.event_id IS 'The same for all systems that are told';
 COMMENT ON COLUMN console.deliveries.linkedid IS 'Of a call that is over: its record goes with it, and is read when it is there';
 COMMENT ON COLUMN console.deliveries.body IS 'What is sent, the same at every attempt; null until the first';
+COMMENT ON COLUMN console.deliveries.since IS 'When it was to be delivered first, or again; given up a day later';
 COMMENT ON COLUMN console.deliveries.due_at IS 'The next attempt';
-COMMENT ON COLUMN console.deliveries.state IS 'dead: given up after many attempts; it can be sent again';
+COMMENT ON COLUMN console.deliveries.state IS 'dead: given up after a day; it can be sent again';
 COMMENT ON COLUMN console.deliveries.status IS 'HTTP status of the last attempt; null when there was no answer';
 
 -- Nothing in here may fail what it tells of: no constraint is met that a row of pbx or whatsapp could break.

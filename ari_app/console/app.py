@@ -13,6 +13,7 @@ from ari_app.console.api import routing
 from ari_app.console.board import Board
 from ari_app.console.config import ConsoleConfig
 from ari_app.console.forms import FIELD_BYTES
+from ari_app.console.hooks.worker import Worker
 from ari_app.console.live import Hub
 from ari_app.console.pages import table
 from ari_app.console.pages.sign_in import WINDOW
@@ -49,6 +50,7 @@ def create_app(config: ConsoleConfig, folders: AppConfig, database: Database) ->
     app[keys.TABLE] = table()
     app[keys.HUB] = Hub(database)
     app[keys.BOARD] = Board(database, app[keys.HUB])
+    app[keys.WEBHOOKS] = Worker(database, app[keys.HUB], config.webhook_networks)
     for entry in app[keys.TABLE].pages:
         app.router.add_route(entry.method, entry.path, guard.guarded(entry))
     routing.add_to(app, config.api_per_minute)
@@ -67,6 +69,7 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(app[keys.HUB].run(), name="hub"),
         asyncio.create_task(app[keys.BOARD].run(), name="board"),
+        asyncio.create_task(app[keys.WEBHOOKS].run(), name="webhooks"),
         asyncio.create_task(_sweep(app[keys.STORES].sessions, TokenStore(app[keys.STORES].database)), name="sweep"),
     ]
     yield

@@ -8,7 +8,7 @@ from ari_app.console.api.document import document
 from ari_app.console.api.door import LIMIT, STRANGERS, WRONG_PER_MINUTE, guarded
 from ari_app.console.api.limits import Buckets
 from ari_app.console.api.operations import PREFIX, Operation
-from ari_app.console.api.resources import calls, configuration, money, people, prompts, work
+from ari_app.console.api.resources import calls, configuration, money, people, prompts, webhooks, work
 
 DOCUMENT = PREFIX + "/openapi.json"
 
@@ -16,7 +16,7 @@ DOCUMENT = PREFIX + "/openapi.json"
 def operations() -> list[Operation]:
     """In the order of the document."""
     subjects = (calls.operations, work.operations, *configuration.SECTIONS, prompts.operations)
-    return [one for subject in (*subjects, money.operations, people.operations) for one in subject]
+    return [one for subject in (*subjects, money.operations, webhooks.operations, people.operations) for one in subject]
 
 
 def add_to(app: web.Application, per_minute: int) -> None:

@@ -23,6 +23,7 @@ from ari_app.console.pages import (
     start,
     tokens,
     users,
+    webhooks,
     wrap_up,
 )
 
@@ -48,6 +49,7 @@ SUBJECTS = (
     users,
     audit,
     tokens,
+    webhooks,
 )
 
 

@@ -97,7 +97,8 @@ def _wanted(form: Form, user: User) -> tuple[NewToken, dict[str, str]]:
     lasts = timedelta(days=int(days)) if days and "lasts" not in faults else None
     if user.role is not Role.ADMINISTRATOR:
         return NewToken(name, user.role, lasts=lasts), faults
-    role, agent, groups = Role.ADMINISTRATOR, None, ()
+    role, agent = Role.ADMINISTRATOR, None
+    groups: tuple[str, ...] = ()
     try:
         role = Role(form.text("role"))
     except ValueError:
