@@ -83,7 +83,8 @@ COMMENT ON COLUMN console.deliveries.due_at IS 'The next attempt';
 COMMENT ON COLUMN console.deliveries.state IS 'dead: given up after a day; it can be sent again';
 COMMENT ON COLUMN console.deliveries.status IS 'HTTP status of the last attempt; null when there was no answer';
 
--- Nothing in here may fail what it tells of: no constraint is met that a row of pbx or whatsapp could break.
+-- Nothing in here may fail what it tells of: no constraint is met that a row of pbx or whatsapp could break, and a system
+-- that is being removed is waited for, not referred to.
 CREATE FUNCTION console.tell(event text, data jsonb, linkedid text, delay interval) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     told_id uuid := gen_random_uuid();
@@ -94,6 +95,7 @@ BEGIN
         SELECT w.id, tell.event, told_id, tell.data, tell.linkedid, now() + tell.delay
           FROM console.webhooks w
          WHERE w.enabled AND tell.event = ANY (w.events)
+           FOR KEY SHARE
         RETURNING d.webhook_id
     LOOP
         PERFORM pg_notify('pbx_facts', 'webhook:' || told);

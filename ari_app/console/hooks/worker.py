@@ -119,7 +119,7 @@ class Worker:
             await asyncio.sleep(SWEEP_SECONDS)
 
     async def _deliver(self, client: aiohttp.ClientSession, due: Due) -> None:
-        """One attempt, and what became of it. If that cannot be written down, the lease runs out and it is sent again."""
+        """One attempt, and what became of it. If that cannot be written down, it is sent again when the lease ends."""
         try:
             body = due.body or await self._body(due)
             if body is None:

@@ -60,7 +60,7 @@ WITH due AS (
      WHERE w.enabled AND d.due_at <= now() AND (w.taken_until IS NULL OR w.taken_until < now())
        AND NOT w.id = ANY ($1::uuid[])
      LIMIT $2
-       FOR UPDATE OF w SKIP LOCKED
+       FOR NO KEY UPDATE OF w SKIP LOCKED
 ), taken AS (
     UPDATE console.webhooks w SET taken_until = now() + $3::interval FROM due WHERE w.id = due.webhook_id
     RETURNING w.id, w.url, w.secret, due.id AS delivery
@@ -180,7 +180,7 @@ class WebhookStore:
 
     async def change(self, webhook: UUID, settings: WebhookSettings, actor: Actor) -> Webhook | None:
         async with self._database.connection() as connection, connection.transaction():
-            row = await connection.fetchrow(_READ + " WHERE w.id = $1 FOR UPDATE OF w", webhook)
+            row = await connection.fetchrow(_READ + " WHERE w.id = $1 FOR NO KEY UPDATE OF w", webhook)
             if row is None:
                 return None
             before = _webhook(row)

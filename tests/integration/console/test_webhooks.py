@@ -38,6 +38,11 @@ class System:
     "For the next requests; then 204."
     got: list[tuple[dict[str, str], bytes, float]] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    wait: asyncio.Event = field(default_factory=asyncio.Event)
+    "It answers once this is set."
+
+    def __post_init__(self) -> None:
+        self.wait.set()
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -45,6 +50,7 @@ class System:
         async with self.news:
             self.got.append((headers, body, time.time()))
             self.news.notify_all()
+        await self.wait.wait()
         status = self.answers.pop(0) if self.answers else 204
         return web.Response(status=status, headers={"Location": self.address} if status == 302 else None)
 
@@ -172,6 +178,33 @@ async def test_a_private_address_is_never_reached(desk: Desk, clean: Floor, monk
             assert dead["status"] is None
             assert "address" in dead["fault"]
         assert not ours.got
+
+
+async def test_no_two_consoles_deliver_to_one_system_at_once(desk: Desk, clean: Floor) -> None:
+    """Until the one that took it is done, or is no more and its time has run out."""
+    async with system() as ours:
+        ours.wait.clear()
+        webhook, _ = await added(desk, ours.address, "call.received")
+        await clean.call()
+        await ours.has(1)
+        other = WebhookStore(desk.database)
+        assert await other.take([], 8, timedelta(seconds=30)) == []
+        await desk.fetch("UPDATE console.webhooks SET taken_until = now() - interval '1 second'")
+        assert [due.webhook_id for due in await other.take([], 8, timedelta(seconds=30))] == [webhook]
+        ours.wait.set()
+
+
+async def test_a_call_is_not_disturbed_by_a_system_that_is_removed_meanwhile(desk: Desk, clean: Floor) -> None:
+    webhook, _ = await added(desk, "https://crm.example/", "call.received")
+    async with desk.database.connection() as connection:
+        async with connection.transaction():
+            await connection.execute("DELETE FROM console.webhooks WHERE id = $1", webhook)
+            calling = asyncio.create_task(clean.call())
+            async with asyncio.timeout(5):
+                while not await desk.fetch("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                    await asyncio.sleep(0.02)
+        call = await calling
+    assert await desk.fetch("SELECT FROM pbx.calls WHERE id = $1", call)
 
 
 async def test_a_system_is_added_changed_and_removed(desk: Desk) -> None:
