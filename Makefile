@@ -54,6 +54,7 @@ bench: $(READY) ## CPU of the bridge per call, beside stock aiortc; queue decisi
 	@$(BIN)/python tests/bench/queue_path.py
 	@$(BIN)/python tests/bench/records.py
 	@$(BIN)/python tests/bench/console.py
+	@$(BIN)/python tests/bench/live_page.py
 
 clean: ## remove the environment and what tools leave in the checkout; downloads stay in the cache
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis test-output

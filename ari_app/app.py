@@ -16,9 +16,10 @@ from ari_app.flows.calling_out import OUTBOUND, CallingOut
 from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.clearance import Clearance
 from ari_app.flows.consent import Consent
+from ari_app.flows.device_keeper import DeviceKeeper
 from ari_app.flows.entrance import read_call
 from ari_app.flows.exchange import Exchange
-from ari_app.flows.facts import Facts
+from ari_app.flows.facts import WANTED, Facts
 from ari_app.flows.feature_codes import AGENT_CODE, FeatureCodes
 from ari_app.flows.guard import Guard
 from ari_app.flows.inbound import serve
@@ -30,6 +31,8 @@ from ari_app.flows.nodes import Node
 from ari_app.flows.outgoing import Switchroom
 from ari_app.flows.recording_keeper import RecordingKeeper
 from ari_app.flows.recording_keys import RecordingKeys
+from ari_app.flows.supervision import Supervision
+from ari_app.flows.supervisor import SUPERVISOR
 from ari_app.flows.target_health import TargetHealth
 from ari_app.flows.visit import Services, Visit, bridge_prefix
 from ari_app.store.admissions import AdmissionStore
@@ -38,12 +41,14 @@ from ari_app.store.billing import BillingStore
 from ari_app.store.call_requests import CallRequestStore
 from ari_app.store.calls import CallStore
 from ari_app.store.database import Database
+from ari_app.store.device_states import DeviceStateStore
 from ari_app.store.feature_codes import FeatureCodeStore
 from ari_app.store.group_memory import GroupMemoryStore
 from ari_app.store.groups import GroupStore
 from ari_app.store.letters import LetterStore
 from ari_app.store.menus import MenuStore
 from ari_app.store.nodes import NodeStore
+from ari_app.store.orders import OrderStore
 from ari_app.store.outgoing import OutgoingStore
 from ari_app.store.permissions import PermissionStore
 from ari_app.store.prompts import PromptStore
@@ -57,8 +62,8 @@ from ari_app.store.voicemails import VoicemailStore
 
 logger = logging.getLogger(__name__)
 
-#: First arguments with which our own legs enter the application: to agents, and for recording.
-OWN_LEGS = frozenset({"agent", "recorder"})
+#: First arguments with which our own legs enter the application: to agents, for recording, and to supervisors.
+OWN_LEGS = frozenset({"agent", "recorder", SUPERVISOR})
 
 #: How many channels we remember to have served, to tell a leftover from a caller whose StasisStart got lost.
 REMEMBERED = 4096
@@ -108,8 +113,12 @@ class Application:
             permissions=PermissionStore(self._database),
         )
         self._facts = Facts(self._database)
+        self._facts.wake(WANTED, "mailbox:", self._post.look_again)
         self._outgoing = CallingOut(self._services, self._switchroom(config))
         self._call_back = CallBack(self._outgoing, CallRequestStore(self._database))
+        self._supervision = Supervision(
+            OrderStore(self._database), OutgoingStore(self._database), self._facts, self._visit
+        )
         self._calls: dict[UUID, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: OrderedDict[str, None] = OrderedDict()
@@ -157,6 +166,10 @@ class Application:
                 group.create_task(self._facts.run(), name="facts")
                 group.create_task(self._outgoing.settle(), name="settlement")
                 group.create_task(self._call_back.run(), name="call-requests")
+                group.create_task(self._supervision.run(), name="orders")
+                group.create_task(
+                    DeviceKeeper(self._exchange.devices, DeviceStateStore(self._database)).run(), name="device-states"
+                )
                 await self._listen(events, group)
         except* AriError as failures:
             failure = failures.exceptions[0]
@@ -247,6 +260,9 @@ class Application:
                 await channel.hangup(reason_code=cause)
             except AriError as error:
                 logger.warning("channel %s cannot be hung up: %s", channel.id, error)
+
+    def _visit(self, call: UUID) -> Visit | None:
+        return self._calls.get(call) or self._outgoing.visit(call)
 
     def _is_ours(self, channel_id: str) -> bool:
         return self._outgoing.owns(channel_id) or any(call.owns(channel_id) for call in self._calls.values())

@@ -60,3 +60,7 @@ END $$;
 CREATE TRIGGER call_back AFTER UPDATE OF state ON whatsapp.permission_requests
     FOR EACH ROW WHEN (NEW.state = 'accepted' AND OLD.state <> 'accepted' AND NEW.call_back_until IS NOT NULL)
     EXECUTE FUNCTION pbx.call_back();
+
+-- What a user who is called is known as.
+CREATE INDEX ON whatsapp.calls (user_number, received_at) WHERE user_name IS NOT NULL;
+CREATE INDEX ON whatsapp.calls (user_id, received_at) WHERE user_name IS NOT NULL;

@@ -60,6 +60,7 @@ CREATE INDEX ON reports.records (started_at, linkedid);
 CREATE INDEX ON reports.records (wait_seconds, linkedid);
 CREATE INDEX ON reports.records (talk_seconds, linkedid);
 CREATE INDEX ON reports.records (agent_id, started_at, linkedid) WHERE agent_id IS NOT NULL;
+CREATE INDEX ON reports.records (agent_id, status, started_at, linkedid) WHERE agent_id IS NOT NULL;
 CREATE INDEX ON reports.records USING gin (groups);
 CREATE INDEX ON reports.records (status, started_at, linkedid);
 CREATE INDEX ON reports.records (direction, channel_type, started_at, linkedid);

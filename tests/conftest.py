@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 
 from ari_app.runtime.debian import Closure, ensure_closure
+from ari_app.runtime.errors import UnavailableError
 from ari_app.runtime.folder import RunFolder
 from ari_app.runtime.ports import PortBlock
 from ari_app.runtime.postgres import EmbeddedPostgres
+from ari_app.runtime.speaking import path_with_espeak
 from ari_app.runtime.stack import Stack, StackOptions
 from ari_app.store.migrate import migrate
 
@@ -34,6 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def closure() -> Closure:
     """Asterisk, baresip and SIPp; fetched if the cache is empty (`asterisk-whatsapp fetch` does it beforehand)."""
     return ensure_closure()
+
+
+@pytest.fixture
+def speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    """espeak-ng is found, the machine's or a fetched one."""
+    try:
+        monkeypatch.setenv("PATH", path_with_espeak())
+    except UnavailableError as error:
+        pytest.skip(f"no speech synthesis: {error}")
 
 
 @pytest.fixture(scope="session")

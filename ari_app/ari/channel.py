@@ -183,12 +183,15 @@ class Channel(Handle):
         """
         await self._connection.requests.post(self._path + "/redirect", endpoint=endpoint)
 
-    async def snoop(self, spy: str, *, app_args: Sequence[str] = (), snoop_id: str | None = None) -> "Channel":
+    async def snoop(
+        self, spy: str, *, whisper: str = "none", app_args: Sequence[str] = (), snoop_id: str | None = None
+    ) -> "Channel":
         """A channel in our application that hears this one; it is to be used after its StasisStart.
 
-        `spy`: `in` (what the far end says), `out` (what it is sent), `both`. It ends with this channel. To us StasisEnd
-        is its last word, no ChannelDestroyed comes, so the handle is to be closed; and Asterisk writes a CDR for it,
-        with a linkedid of its own (both measured, 22.10.1).
+        `spy`: `in` (what the far end says), `out` (what it is sent), `both`. `whisper`: who else hears what the snoop
+        channel is sent: `out` (the far end alone), `in` (those with whom it is joined), `both`, `none`. It ends with
+        this channel. To us StasisEnd is its last word, no ChannelDestroyed comes, so the handle is to be closed; and
+        Asterisk writes a CDR for it, with a linkedid of its own (both measured, 22.10.1).
         """
         snoop = Channel(self._connection, snoop_id or channel_id())
         snoop._events = self._connection.router.subscribe("channel:" + snoop.id)
@@ -196,7 +199,7 @@ class Channel(Handle):
         try:
             with self._connection.router.pending("channel:" + snoop.id):
                 data = await self._connection.requests.post(
-                    path, spy=spy, whisper="none", app=self._connection.app, appArgs=app_args or None
+                    path, spy=spy, whisper=whisper, app=self._connection.app, appArgs=app_args or None
                 )
         except BaseException:
             snoop.close()

@@ -5,8 +5,9 @@ are given, in the order in which a person would want to know.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class Rule(StrEnum):
     NO_BUSINESS_NUMBER = "no_business_number"
     BUSINESS_COUNTRY = "business_country"
     CALLING_DISABLED = "calling_disabled"
+    RESTRICTED = "restricted"
     NO_RATE = "no_rate"
     BALANCE = "balance"
     BALANCE_UNKNOWN = "balance_unknown"
@@ -48,6 +50,7 @@ SPOKEN: dict[Rule, tuple[str, ...]] = {
     Rule.NO_BUSINESS_NUMBER: ("sound:im-sorry", "sound:feature-not-avail-line"),
     Rule.BUSINESS_COUNTRY: ("sound:im-sorry", "sound:feature-not-avail-line"),
     Rule.CALLING_DISABLED: ("sound:calling", "sound:is", "sound:disabled"),
+    Rule.RESTRICTED: ("sound:im-sorry", "sound:calling", "sound:is", "sound:disabled"),
     Rule.NO_RATE: ("sound:im-sorry", "sound:all-circuits-busy-now"),
     Rule.BALANCE: ("sound:im-sorry", "sound:all-circuits-busy-now"),
     Rule.BALANCE_UNKNOWN: ("sound:im-sorry", "sound:please-try-call-later"),
@@ -65,6 +68,21 @@ class Refusal:
     rule: Rule
     reason: str
     "In words, for the record and the command line."
+
+
+@dataclass(frozen=True)
+class Restriction:
+    """What Meta does not allow a business number just now, in Meta's words."""
+
+    type: str
+    reason: str | None = None
+    until: datetime | None = None
+    "None: until somebody at Meta takes it back."
+
+    @property
+    def stops_calling_out(self) -> bool:
+        """By its type: Meta writes `RESTRICTED_BUSINESS_INITIATED_CALLING`, `RESTRICTED_BIZ_INITIATED_AND_USER_…`."""
+        return "BUSINESS_INITIATED" in self.type or "BIZ_INITIATED" in self.type
 
 
 @dataclass(frozen=True)
@@ -103,7 +121,9 @@ def refuse_customer(called: Called, rules: CallingRules) -> Refusal | None:
     return None
 
 
-def refuse_business(number: str, rules: CallingRules, *, calling_enabled: bool) -> Refusal | None:
+def refuse_business(
+    number: str, rules: CallingRules, *, calling_enabled: bool, restrictions: Iterable[Restriction] = ()
+) -> Refusal | None:
     """Whether this business number may call; None when so."""
     country = country_of(number)
     if country in rules.business_countries:
@@ -111,6 +131,11 @@ def refuse_business(number: str, rules: CallingRules, *, calling_enabled: bool) 
         return Refusal(Rule.BUSINESS_COUNTRY, reason)
     if not calling_enabled:
         return Refusal(Rule.CALLING_DISABLED, f"voice calling is switched off for number {number}")
+    if in_force := [each for each in restrictions if each.stops_calling_out]:
+        worst = max(in_force, key=lambda each: each.until or datetime.max.replace(tzinfo=UTC))
+        until = "" if worst.until is None else f" until {worst.until:%Y-%m-%d %H:%M} UTC"
+        why = worst.reason or worst.type
+        return Refusal(Rule.RESTRICTED, f"WhatsApp lets number {number} call nobody{until}: {why}")
     return None
 
 

@@ -20,6 +20,7 @@ from ari_app.console.pages.sign_in import WINDOW
 from ari_app.console.passwords import Passwords
 from ari_app.console.rendering import Renderer
 from ari_app.console.static import Assets
+from ari_app.console.waveform import Waveforms
 from ari_app.store.console.audit import AuditStore
 from ari_app.store.console.sessions import SessionStore
 from ari_app.store.console.tokens import TokenStore
@@ -49,6 +50,7 @@ def create_app(config: ConsoleConfig, folders: AppConfig, database: Database) ->
     app[keys.RENDERER] = Renderer(assets)
     app[keys.TABLE] = table()
     app[keys.HUB] = Hub(database)
+    app[keys.WAVEFORMS] = Waveforms()
     app[keys.BOARD] = Board(database, app[keys.HUB])
     app[keys.WEBHOOKS] = Worker(database, app[keys.HUB], config.webhook_networks)
     for entry in app[keys.TABLE].pages:

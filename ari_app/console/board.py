@@ -3,10 +3,13 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from ari_app.console.changes import Parts
 from ari_app.console.live import Fact, Hub, Subscription
 from ari_app.store.console.board import BoardStore, Figures, Snapshot
 from ari_app.store.database import Database, StoreError
@@ -34,7 +37,7 @@ AWAY_SECONDS = 2.0
 
 
 class Board:
-    """`async with board.watching() as viewer: await viewer.next()`; `run` must be running."""
+    """`with board.watching(zone): await board.next(seen)`; `run` must be running."""
 
     def __init__(self, database: Database, hub: Hub) -> None:
         self._store = BoardStore(database)
@@ -43,25 +46,32 @@ class Board:
         self._wanted = asyncio.Event()
         self._news = asyncio.Condition()
         self._closed = False
+        self._facts: Subscription | None = None
         self.version = 0
         self.snapshot: Snapshot | None = None
-        self.figures: dict[str, Figures] = {}
+        self._zones: Counter[ZoneInfo] = Counter()
+        self._figures: dict[datetime, dict[str, Figures]] = {}
+        "By the moment at which the day began."
         self._figures_at = 0.0
         self._figures_stale = True
         self._cost = 0.0
-        self._drawn: dict[Hashable, dict[str, str]] = {}
+        self._drawn: dict[Hashable, Parts] = {}
         self.rows: dict[Hashable, str] = {}
         "Rows that were drawn: for pages to keep."
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Somebody looks: the board is kept up to date meanwhile."""
+    def watching(self, zone: ZoneInfo) -> Iterator[None]:
+        """Somebody looks, whose day is that of `zone`: the board is kept up to date meanwhile."""
         self._viewers += 1
+        self._zones[zone] += 1
         self._wanted.set()
+        if self._viewers == 1 and self._facts is not None:
+            self._facts.put(Fact(""))  # while nobody looked, nothing was read
         try:
             yield
         finally:
             self._viewers -= 1
+            self._zones[zone] -= 1
             if not self._viewers:
                 self._wanted.clear()
                 self.snapshot = None
@@ -72,14 +82,18 @@ class Board:
             await self._news.wait_for(lambda: self._closed or (self.version > seen and self.snapshot is not None))
         return None if self._closed else self.version
 
-    async def now(self) -> tuple[Snapshot, dict[str, Figures]]:
+    async def now(self) -> Snapshot:
         """For a page: as it is at this moment. Raises StoreError."""
-        if self.snapshot is not None:
-            return self.snapshot, self.figures
-        snapshot = await self._store.snapshot()
-        return snapshot, await self._count(snapshot.at)
+        return self.snapshot or await self._store.snapshot()
 
-    def drawn(self, scope: Hashable, draw: Callable[[], dict[str, str]]) -> dict[str, str]:
+    async def figures(self, at: datetime, zone: ZoneInfo) -> dict[str, Figures]:
+        """How the day has been until `at`, by group. Raises StoreError when they have to be counted."""
+        since = _midnight(at, zone)
+        if (known := self._figures.get(since)) is not None:
+            return known
+        return await self._store.figures(since, at + timedelta(seconds=1))
+
+    def drawn(self, scope: Hashable, draw: Callable[[], Parts]) -> Parts:
         """What this version looks like to all who see the same."""
         if (found := self._drawn.get(scope)) is None:
             found = self._drawn[scope] = draw()
@@ -93,8 +107,9 @@ class Board:
         """Read whenever something changes and somebody looks, for ever."""
         while not self._closed:
             await self._wanted.wait()
-            with self._hub.subscribe() as facts:
-                await self._keep(facts)
+            with self._hub.subscribe() as self._facts:
+                await self._keep(self._facts)
+            self._facts = None
 
     async def close(self) -> None:
         """The console stops: nobody waits for news any more."""
@@ -120,15 +135,14 @@ class Board:
     async def _read(self) -> None:
         self.snapshot = await self._store.snapshot()
         clock = time.monotonic()
-        if clock - self._figures_at > (FIGURES_SECONDS if self._figures_stale else FIGURES_ANYHOW):
-            self.figures = await self._count(self.snapshot.at)
+        at, days = self.snapshot.at, {_midnight(self.snapshot.at, zone) for zone in +self._zones}
+        due = clock - self._figures_at > (FIGURES_SECONDS if self._figures_stale else FIGURES_ANYHOW)
+        if due or not days <= self._figures.keys():
+            until = at + timedelta(seconds=1)
+            self._figures = {since: await self._store.figures(since, until) for since in days}
             self._figures_at, self._figures_stale = clock, False
         self.version += 1
         self._drawn.clear()
-
-    async def _count(self, at: datetime) -> dict[str, Figures]:
-        day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return await self._store.figures(day, day + timedelta(days=1))
 
     async def _wait(self, facts: Subscription) -> bool:
         """Until something changes, and a little longer; False when the console stops."""
@@ -155,3 +169,8 @@ class Board:
     async def _tell(self) -> None:
         async with self._news:
             self._news.notify_all()
+
+
+def _midnight(at: datetime, zone: ZoneInfo) -> datetime:
+    """When the day began there, UTC."""
+    return at.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0).astimezone(UTC)

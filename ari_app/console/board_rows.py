@@ -36,8 +36,19 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class WaitingRow:
+class Row:
+    """A line of a list."""
+
     id: UUID
+
+    @property
+    def key(self) -> str:
+        """Unique in its list."""
+        return str(self.id)
+
+
+@dataclass(frozen=True)
+class WaitingRow(Row):
     name: str
     number: str
     is_whatsapp: bool
@@ -49,8 +60,7 @@ class WaitingRow:
 
 
 @dataclass(frozen=True)
-class CallRow:
-    id: UUID
+class CallRow(Row):
     name: str
     number: str
     is_whatsapp: bool
@@ -64,8 +74,7 @@ class CallRow:
 
 
 @dataclass(frozen=True)
-class AgentRow:
-    id: UUID
+class AgentRow(Row):
     name: str
     extension: str
     standing: Standing
@@ -83,6 +92,10 @@ class GroupRow:
     logged_in: int
     today: Figures
 
+    @property
+    def key(self) -> str:
+        return self.name
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -91,11 +104,15 @@ class Totals:
     talking: int
     free: int
     logged_in: int
+    calls: int
+    "Today, over already; so are the following."
+    answered: int
+    in_time: int
+    abandoned: int
 
 
 @dataclass(frozen=True)
-class OrderRow:
-    id: UUID
+class OrderRow(Row):
     kind: str
     whom: str
     state: str
@@ -120,12 +137,17 @@ def rows_of(snapshot: Snapshot, figures: Mapping[str, Figures], scope: Scope) ->
     waiting = sorted((_waiting(c, names, places[c.id]) for c in seen if _waits(c)), key=lambda row: row.since)
     calls = tuple(_call(call, names) for call in seen if not _waits(call))
     agents = [(agent, _agent(agent, snapshot)) for agent in snapshot.agents if scope.has(agent)]
+    today = [one for one in figures.values() if scope.has_group(one.group_name)]
     totals = Totals(
         waiting=len(waiting),
         longest_since=waiting[0].since if waiting else None,
         talking=sum(not call.stage for call in calls),
         free=sum(row.standing is Standing.FREE for _, row in agents),
         logged_in=sum(agent.logged_in for agent, _ in agents),
+        calls=sum(one.calls for one in today),
+        answered=sum(one.answered for one in today),
+        in_time=sum(one.in_time for one in today),
+        abandoned=sum(one.abandoned for one in today),
     )
     groups = _groups(snapshot, agents, figures, scope)
     return Rows(totals, tuple(waiting), calls, tuple(row for _, row in agents), groups)

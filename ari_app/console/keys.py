@@ -13,6 +13,7 @@ from ari_app.console.live import Hub
 from ari_app.console.passwords import Passwords
 from ari_app.console.rendering import Renderer
 from ari_app.console.static import Assets
+from ari_app.console.waveform import Waveforms
 from ari_app.store.console.audit import AuditStore
 from ari_app.store.console.sessions import SessionStore
 from ari_app.store.console.users import UserStore
@@ -40,5 +41,6 @@ RENDERER = web.AppKey("renderer", Renderer)
 ASSETS = web.AppKey("assets", Assets)
 TABLE = web.AppKey("table", Table)
 HUB = web.AppKey("hub", Hub)
+WAVEFORMS = web.AppKey("waveforms", Waveforms)
 BOARD = web.AppKey("board", Board)
 WEBHOOKS: "web.AppKey[Worker]" = web.AppKey("webhooks")

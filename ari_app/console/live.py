@@ -7,20 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import asyncpg
 from aiohttp import web
 
-from ari_app.store.database import STATEMENT_SECONDS, Database, describe
+from ari_app.store.database import Database
+from ari_app.store.listening import listen
 
 logger = logging.getLogger(__name__)
 
 #: Facts of the application, of the bridge, of queue and agents.
 CHANNELS = ("pbx_facts", "whatsapp_facts", "pbx_queue")
 
-LISTEN_PAUSE = 2.0
-"Between two tries to listen again, s."
-LISTEN_CHECK = 30.0
-"An idle connection is asked so often whether it is still there, s."
 HEARTBEAT = 15.0
 "Proxies cut a stream that says nothing, s."
 RETRY_MS = 2000
@@ -95,45 +91,16 @@ class Hub:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        while True:
-            try:
-                connection = await asyncpg.connect(self._database.dsn, timeout=STATEMENT_SECONDS)
-                try:
-                    await self._listen(connection)
-                finally:
-                    await _close(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                logger.warning("PostgreSQL tells no changes for now: %s", describe(error))
-                await asyncio.sleep(LISTEN_PAUSE)
-
-    async def _listen(self, connection: asyncpg.Connection) -> None:
-        cut = asyncio.Event()
-        connection.add_termination_listener(lambda _: cut.set())
-
-        def on_word(_: object, __: int, channel: str, payload: object) -> None:
-            self._tell(Fact(channel, str(payload)))
-
-        for channel in CHANNELS:
-            await connection.add_listener(channel, on_word)
-        self._tell(Fact(""))
-        while not cut.is_set():
-            try:
-                async with asyncio.timeout(LISTEN_CHECK):
-                    await cut.wait()
-            except TimeoutError:
-                await connection.execute("SELECT 1", timeout=STATEMENT_SECONDS)
-        raise ConnectionResetError("the connection was cut")
+        await listen(
+            self._database.dsn,
+            CHANNELS,
+            lambda channel, text: self._tell(Fact(channel, text)),
+            lambda: self._tell(Fact("")),
+        )
 
     def _tell(self, fact: Fact | None) -> None:
         for subscription in self._subscriptions:
             subscription.put(fact)
-
-
-async def _close(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=STATEMENT_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-        connection.terminate()
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import jinja2
 import phonenumbers
 
 from ari_app.console.static import Assets
+
+_STYLES = {"time": "%H:%M:%S", "day": "%Y-%m-%d", "both": "%Y-%m-%d %H:%M:%S"}
 
 FOLDER = Path(__file__).with_name("templates")
 
@@ -29,6 +32,7 @@ class Renderer:
             "duration": duration,
             "telephone": telephone,
             "moment": moment,
+            "in_zone": in_zone,
             "iso": iso,
             "shown": shown,
             "initials": initials,
@@ -71,6 +75,11 @@ def iso(at: datetime.datetime) -> str:
 def moment(at: datetime.datetime | None) -> str:
     """In UTC; the browser's script makes it local."""
     return "" if at is None else f"{at.astimezone(datetime.UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def in_zone(at: datetime.datetime, zone: str, style: str = "both") -> str:
+    """In a time zone; `style`: time, day or both."""
+    return f"{at.astimezone(ZoneInfo(zone)):{_STYLES[style]}}"
 
 
 def shown(value: Any) -> str:

@@ -60,6 +60,10 @@ class CallingOut:
         """Whether a channel in the application is a leg of such a call."""
         return channel_id in self._legs or any(visit.owns(channel_id) for visit in self._visits.values())
 
+    def visit(self, call: UUID) -> Visit | None:
+        """A call of this process."""
+        return self._visits.get(call)
+
     @contextmanager
     def leg(self, channel_id: str) -> Iterator[None]:
         """A channel that is about to become a leg."""

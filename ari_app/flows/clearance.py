@@ -73,7 +73,12 @@ class Clearance:
             if not may_join(ChannelType.WHATSAPP, voip_only=agent.voip_only):
                 reason = f"the PSTN guard keeps WhatsApp calls from agent {agent.name}, who is not voip_only"
                 return Refusal(Rule.PSTN_GUARD, reason)
-        return refuse_business(errand.business.number, self._rules, calling_enabled=errand.business.calling_enabled)
+        return refuse_business(
+            errand.business.number,
+            self._rules,
+            calling_enabled=errand.business.calling_enabled,
+            restrictions=errand.business.restrictions,
+        )
 
     async def pay(self, errand: Errand, call: UUID | None) -> Terms | Refusal:
         """Whether it can be paid. For a call, money is held, and its account is open; without one, it is only looked.

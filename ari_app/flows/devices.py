@@ -9,7 +9,7 @@ UNKNOWN.
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ari_app.ari import AriClient, AriError, Subscription
 from ari_app.ari.events import DeviceStateChanged, Reconnected
@@ -35,6 +35,13 @@ class Devices:
         self._changed = changed
         self._states: dict[str, str] = {}
         self._events: Subscription | None = None
+        self.news = asyncio.Event()
+        "Set when a state has changed; whoever waits for it clears it."
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """As known now, by device."""
+        return self._states
 
     def open(self) -> None:
         """Listen from now on; before the first `watch`, so that nothing is missed. `run` reads."""
@@ -54,6 +61,8 @@ class Devices:
         """Also watch these. One whose state cannot be read counts as idle: ringing it will tell."""
         new = [device for device in devices if device not in self._states]
         self._states |= dict.fromkeys(new, "UNKNOWN")
+        if new:
+            self.news.set()
         await self._read(new)
 
     async def run(self) -> None:
@@ -70,6 +79,7 @@ class Devices:
     def _take(self, device: str, state: str) -> None:
         if self._states.get(device, state) != state:
             self._states[device] = state
+            self.news.set()
             self._changed(device)
 
     async def _read(self, devices: list[str]) -> None:

@@ -15,10 +15,11 @@ from typing import Self
 from uuid import UUID
 
 from ari_app.ari import AriClient, Subscription
-from ari_app.ari.events import Event
 from ari_app.calls.call import Call
 from ari_app.calls.offer import Agent, Outcome
+from ari_app.flows.devices import Devices
 from ari_app.flows.group_memory import GroupMemory
+from ari_app.flows.notices import Offered, SentOn
 from ari_app.flows.roster import DIRECT, Roster
 from ari_app.queueing import Assignment, Rules, State, Why, decide
 from ari_app.store.agents import AgentStore, Release
@@ -43,21 +44,6 @@ SAFETY_SECONDS = 30.0
 
 #: Limit for the last writes when the application stops, s.
 CLOSE_SECONDS = 3.0
-
-
-class Offered(Event):
-    """To a caller's flow: this agent is reserved for the caller; ring."""
-
-    type: str = "Offered"
-    agent: Agent
-    group: str
-
-
-class SentOn(Event):
-    """To a caller's flow: the caller is no longer in the queue."""
-
-    type: str = "SentOn"
-    why: Why
 
 
 @dataclass(frozen=True)
@@ -112,6 +98,11 @@ class Exchange:
             await asyncio.wait_for(self._write(), CLOSE_SECONDS)
         except (StoreError, TimeoutError) as error:
             logger.error("agents stay reserved until the next start: %r", error)
+
+    @property
+    def devices(self) -> Devices:
+        """How the agents' phones stand."""
+        return self._roster.devices
 
     def agent_by_extension(self, extension: str) -> Agent | None:
         """An agent to be dialled directly."""

@@ -44,6 +44,7 @@ class MessagePost:
         self.in_hand: set[Spooled] = set()
         "Messages that this process is about, and that are still in Asterisk's spool."
         self._recovery = MessageRecovery(ari, store, folder, self.in_hand)
+        self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: asyncio.Task[None] | None = None
 
@@ -67,10 +68,15 @@ class MessagePost:
         async with asyncio.TaskGroup() as group:
             if self._mailer is not None:
                 group.create_task(self._mailer.run(), name="letters")
+            group.create_task(self._follow_changes(), name="lamps")
             for pause in itertools.chain((FIRST_LOOK_SECONDS,), itertools.repeat(LOOK_SECONDS)):
                 for message in await self._recovery.look():
                     await self._tell(message)
                 await asyncio.sleep(pause)
+
+    def look_again(self) -> None:
+        """Somebody else has changed messages, marked them as heard or deleted them: tell phones how many there are."""
+        self._changed.set()
 
     def hand_over(self, message: Voicemail) -> None:
         """Take care of a message whose file is written."""
@@ -127,6 +133,12 @@ class MessagePost:
                 await self._waiting.tell(mailbox, (await self._store.counts())[mailbox])
         except (StoreError, KeyError) as error:
             logger.warning("the lamps for group %s are not set: %s", message.group, error)
+
+    async def _follow_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._tell_all()
 
     async def _keep_lamps_right(self) -> None:
         """Tell all counts at the start and after each reconnect, since an Asterisk that was restarted has

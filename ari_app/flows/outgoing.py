@@ -13,6 +13,7 @@ from uuid import UUID
 from ari_app.ari import AriHttpError, channel_id
 from ari_app.ari.events import ChannelDestroyed, ChannelStateChange, Event, StasisEnd, StasisStart
 from ari_app.calls import ending
+from ari_app.calls.caller import clean_name
 from ari_app.calls.ending import EndedBy, Ending, Status
 from ari_app.calls.offer import NO_ANSWER, SUBSCRIBER_ABSENT, TEMPORARY_FAILURE, Agent
 from ari_app.calls.refusal import Refusal, Rule
@@ -37,8 +38,8 @@ PATH_SECONDS = 0.3
 #: While the user's phone rings, we look so often how things stand, s: a word of PostgreSQL that got lost costs no more.
 LOOK_SECONDS = 2.0
 
-#: Meta's error code for a user who has not allowed calls.
-NO_PERMISSION = 138006
+#: Meta's error codes for a user who has not allowed calls, and for one who has had as many as Meta allows in a day.
+NO_PERMISSION, CALL_LIMIT = 138006, 138012
 
 #: By this client of websocket_client.conf Asterisk reaches the bridge.
 BRIDGE_CLIENT = "whatsapp"
@@ -232,10 +233,10 @@ class OutgoingCall:
     async def _look(self) -> None:
         """Read how the bridge stands: the agent hears ringing as soon as the user's phone rings. Raises CallerLeft."""
         visit = self._visit
+        known = visit.call.whatsapp_call_id
         if (word := await self._read()) is None:
             return
-        if word.meta_call_id is not None and visit.call.whatsapp_call_id is None:
-            visit.call = replace(visit.call, whatsapp_call_id=word.meta_call_id)
+        if word.meta_call_id is not None and known is None:
             async with self._desk.asking():
                 await self._desk.channel.set_variable("CDR(whatsapp_call_id)", word.meta_call_id)
         if word.state == "ringing" and not self._rings:
@@ -247,10 +248,18 @@ class OutgoingCall:
             await visit.save()
 
     async def _read(self) -> BridgeWord | None:
+        """How the bridge stood when it could last be read; the call takes over what it did not know."""
+        visit = self._visit
         try:
-            self._word = await self._room.store.word(self._visit.call.id) or self._word
+            self._word = await self._room.store.word(visit.call.id) or self._word
         except StoreError as error:
-            logger.warning("call %s: nobody knows how the bridge stands: %s", self._visit.call.id, error)
+            logger.warning("call %s: nobody knows how the bridge stands: %s", visit.call.id, error)
+        if (word := self._word) is not None:
+            caller = visit.call.caller
+            if word.user_name and not caller.name:
+                caller = replace(caller, name=clean_name(word.user_name))
+            meta_id = word.meta_call_id or visit.call.whatsapp_call_id
+            visit.call = replace(visit.call, whatsapp_call_id=meta_id, caller=caller)
         return self._word
 
     async def _not_taken(self, cause: int | None) -> Ending:
@@ -260,13 +269,13 @@ class OutgoingCall:
             return ending.not_taken(
                 cause or TEMPORARY_FAILURE, "the bridge to WhatsApp is out of reach" if word is None else None
             )
-        if word.meta_call_id is not None:
-            self._visit.call = replace(self._visit.call, whatsapp_call_id=word.meta_call_id)
         if word.meta_error_code == NO_PERMISSION and self._errand.business is not None:
             permission = await self._room.consent.store.find(
                 self._errand.business.phone_number_id, self._errand.called.user_key
             )
             return await self._refuse(await self._room.consent.invite(self._errand, self._errand.business, permission))
+        if word.meta_error_code == CALL_LIMIT:
+            return await self._refuse(Refusal(Rule.CALL_LIMIT, word.reason or "Meta allows no further call today"))
         self._visit.hangup_cause = word.hangup_cause or cause or TEMPORARY_FAILURE
         result = ending.not_taken(self._visit.hangup_cause, word.reason)
         if result.status is Status.FAILED:
@@ -291,14 +300,9 @@ class OutgoingCall:
                 return Ending(Status.CANCELLED, EndedBy.AGENT, "the agent hung up when the user answered")
         except CallerLeft:
             return Ending(Status.FAILED, EndedBy.USER, "the user hung up before the call was joined")
-        await self._look_for_id()
+        await self._read()
         visit.companions.append(Meter(visit, self._room.billing, terms))
         await visit.save()
         if not await record_after_consent(visit):
             return ending.talked(EndedBy.AGENT, agent.name)
         return await talk(visit, desk.channel, agent.name)
-
-    async def _look_for_id(self) -> None:
-        word = await self._read()
-        if word is not None and word.meta_call_id is not None:
-            self._visit.call = replace(self._visit.call, whatsapp_call_id=word.meta_call_id)

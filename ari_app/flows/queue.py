@@ -15,13 +15,14 @@ from ari_app.calls.group import Group
 from ari_app.calls.offer import Outcome
 from ari_app.flows.cleanup import cleaning_up
 from ari_app.flows.entrance import now
-from ari_app.flows.exchange import Exchange, Offered, SentOn
+from ari_app.flows.exchange import Exchange
 from ari_app.flows.legs import left
+from ari_app.flows.notices import Offered, SentOn
 from ari_app.flows.pastime import Pastime
 from ari_app.flows.phones import Phones, RingingOver
 from ari_app.flows.ringing import Ringing
 from ari_app.flows.roster import direct_rules
-from ari_app.flows.talk import Unanswered, join, leave, talk_or_come_back
+from ari_app.flows.talk import Unanswered, join, leave, prepare, talk_or_come_back
 from ari_app.flows.visit import Visit
 from ari_app.queueing import Why
 
@@ -197,6 +198,7 @@ class Queue:
         if visit.call.state is not State.RINGING:
             visit.call = visit.call.ringing()
         await visit.save(ringing.offer)
+        await prepare(visit)
 
     async def _after_ringing(self, event: RingingOver) -> Ringing | None:
         """A phone was answered, or rings no longer. The one whose agent has been joined with the caller."""

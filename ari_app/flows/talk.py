@@ -35,14 +35,20 @@ class EndTalk(Event):
     reason: str
 
 
+async def prepare(visit: Visit) -> None:
+    """Have a bridge ready, so that `join` need not wait for it. Raises AriError."""
+    if visit.bridge is None:
+        visit.bridge = await visit.ari.bridges.create(name=f"{bridge_prefix(visit.ari.app)}{visit.call.id}")
+
+
 async def join(visit: Visit, channel: Channel, agent_id: UUID | None) -> bool:
     """Bring the caller together with an answered channel; False when that one has hung up meanwhile.
 
     Raises CallerLeft.
     """
     try:
-        if visit.bridge is None:
-            visit.bridge = await visit.ari.bridges.create(name=f"{bridge_prefix(visit.ari.app)}{visit.call.id}")
+        await prepare(visit)
+        assert visit.bridge is not None
         await visit.bridge.add_channel(visit.caller.id, channel.id, inhibit_connected_line_updates=True)
     except AriHttpError as error:
         if not await _has_left(visit, channel):
@@ -82,6 +88,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
     nothing changes in our bridge; Asterisk tells it as another connected line of the caller (measured, 22.10.1).
     """
     answered, look = True, LOOK_SECONDS
+    visit.other_side = channel
     while True:
         try:
             event = await visit.caller.wait_for(
@@ -108,6 +115,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                     channel, name = await follow(visit, event)
                 except TransferRefused as refusal:
                     return visit.fault(str(refusal))
+                visit.other_side = channel
                 answered = event.channel.state == "Up"
                 await visit.other_side_changed()
                 if not (answered or await _both_there(visit, channel)):

@@ -107,6 +107,10 @@ class Visit:
     desk: str = ""
     "The channel of the agent who calls out."
     companions: list[Companion] = field(default_factory=list)
+    other_side: Channel | None = None
+    "With whom the person at the other end talks: an agent, or where the agent has transferred them."
+    ended_from_outside: str | None = None
+    "Who ended the call, and how, when it was nobody on the line."
 
     @property
     def ari(self) -> AriClient:
@@ -135,6 +139,11 @@ class Visit:
         """Write the call as it stands, and these offers."""
         await self.services.journal.save(self.call, *offers)
 
+    async def hang_up(self, reason: str) -> None:
+        """End the call from outside; `reason` goes into the record. The flow sees the caller leave."""
+        self.ended_from_outside = reason
+        await self._try(self.caller.channel.hangup(reason_code=self.hangup_cause))
+
     async def step(self, what: str) -> None:
         """Note where the caller goes: part of the record's path."""
         self.call = replace(self.call, path=(*self.call.path, what[:100]))
@@ -162,6 +171,8 @@ class Visit:
             await companion.other_side_changed()
 
     def caller_left(self) -> Ending:
+        if self.ended_from_outside is not None:
+            return self.fault(self.ended_from_outside)
         if self.caller.taken_away:
             return self.fault("the caller was taken out of the application")
         outbound = self.call.direction is Direction.OUTBOUND
@@ -209,7 +220,7 @@ class Visit:
         if not (self.handed_over or self.caller.taken_away):
             await self._try(self.caller.channel.hangup(reason_code=self.hangup_cause))
             await self._try(self.caller.gone(GONE_SECONDS))
-        for companion in self.companions:
+        for companion in self.companions.copy():
             await self._try(companion.close())
         if self.bridge is not None:
             await self._try(self.bridge.destroy())

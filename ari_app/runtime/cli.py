@@ -26,6 +26,7 @@ from ari_app.runtime.browser import ensure_browser
 from ari_app.runtime.debian import Closure, ensure_closure
 from ari_app.runtime.display import show
 from ari_app.runtime.errors import ProcessError, UnavailableError
+from ari_app.runtime.speaking import path_with_espeak
 from ari_app.runtime.stack import Stack, StackOptions
 from ari_app.store.migrate import MigrationError, migrate
 
@@ -96,22 +97,31 @@ def _terminated_as_interrupted() -> Iterator[None]:
 
 
 def _up(options: argparse.Namespace, console: Console) -> int:
-    closure = ensure_closure(console)
+    closure, path = ensure_closure(console), _path(console)
     try:
-        asyncio.run(_stay_up(options, console, closure))
+        asyncio.run(_stay_up(options, console, closure, path))
     except asyncio.CancelledError:
         console.print("Stopped." + (f" Logs: {options.kept}" if options.kept else ""))
     return 0
 
 
-async def _stay_up(options: argparse.Namespace, console: Console, closure: Closure) -> None:
+def _path(console: Console) -> str:
+    """A $PATH with speech synthesis, or ours; it is no reason not to start."""
+    try:
+        return path_with_espeak(console)
+    except UnavailableError as error:
+        console.print(f"Texts cannot be spoken: {error}", markup=False, soft_wrap=True)
+        return ""
+
+
+async def _stay_up(options: argparse.Namespace, console: Console, closure: Closure, path: str) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     for number in ENDING_SIGNALS:
         loop.add_signal_handler(number, task.cancel)  # a second one, while stopping, kills what is left
     with console.status("Starting …") as status:
         async with contextlib.AsyncExitStack() as running:
-            wanted = StackOptions(keep=options.keep, console=True)
+            wanted = StackOptions(keep=options.keep, console=True, path=path)
             stack = await running.enter_async_context(Stack.start(wanted, closure, status.update))
             if options.agent:
                 from ari_app.runtime.standing_agent import standing_agent  # numpy takes its time to load
@@ -136,6 +146,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
 def _fetch(options: argparse.Namespace, console: Console) -> int:
     closure = ensure_closure(console)
     console.print(f"Asterisk {closure.versions['asterisk']} is in {closure.root}", markup=False, soft_wrap=True)
+    _path(console)
     if options.browser:
         browser = ensure_browser(console)
         console.print(f"Chromium ({browser.version}) is {browser.executable}", markup=False, soft_wrap=True)

@@ -55,6 +55,8 @@ class StackOptions:
     """Whom calls to the business number ring; the agent is called "Agent" and the endpoint's number."""
     keep: bool = False
     """Leave the run folder, with logs and recordings, when the stack ends."""
+    path: str = ""
+    """The processes' $PATH; ours if empty. See `speaking`: the console speaks texts if it finds espeak-ng there."""
 
 
 class Stack:
@@ -196,7 +198,8 @@ class Stack:
 
     def _python(self, name: str, module: str) -> Process:
         command = [sys.executable, "-m", module, "--config", str(self.config)]
-        return Process(name, command, self.logs / f"{name}.log", folder=self.folder, notifies=True)
+        environment = {"PATH": self.options.path} if self.options.path else {}
+        return Process(name, command, self.logs / f"{name}.log", environment, folder=self.folder, notifies=True)
 
     async def _bring_up(self, cleanup: contextlib.AsyncExitStack, report: Callable[[str], object]) -> None:
         cleanup.push_async_callback(self.postgres.stop)

@@ -21,7 +21,8 @@ ON CONFLICT (id) DO UPDATE
    SET state = excluded.state, status = excluded.status, ended_by = excluded.ended_by, reason = excluded.reason,
        agent_id = excluded.agent_id, queued_at = excluded.queued_at, connected_at = excluded.connected_at,
        ended_at = excluded.ended_at, path = excluded.path, refusal = excluded.refusal,
-       whatsapp_call_id = excluded.whatsapp_call_id, hold_seconds = excluded.hold_seconds
+       whatsapp_call_id = excluded.whatsapp_call_id, caller_name = excluded.caller_name,
+       hold_seconds = excluded.hold_seconds
 """
 
 _SAVE_OFFER = """

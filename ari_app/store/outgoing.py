@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from ari_app.calls.offer import Agent
+from ari_app.calls.refusal import Restriction
 from ari_app.store.database import Database
 
 _AGENT = "SELECT id, name, endpoint, voip_only FROM pbx.agents WHERE enabled AND "
@@ -34,14 +35,28 @@ SELECT n.phone_number_id, c.number, coalesce(c.group_name, (SELECT group_name FR
  LIMIT 1
 """
 
+_RESTRICTIONS = "SELECT type, reason, expires_at FROM whatsapp.restrictions WHERE phone_number_id = $1"
+
+#: As the bridge heard it, else as an earlier call has it (one that came by another way has no row of the bridge's). A
+#: user who hides the number is known by Meta's id; where Meta named it beside a number, the number's name will do.
 _NAME = """
-SELECT user_name FROM whatsapp.calls
- WHERE $1 IN (user_number, user_id) AND user_name IS NOT NULL
- ORDER BY received_at DESC LIMIT 1
+WITH keys AS (
+    SELECT $1 AS key
+    UNION SELECT user_key FROM whatsapp.permissions WHERE scoped_id = $1
+    UNION SELECT scoped_id FROM whatsapp.permissions WHERE user_key = $1 AND scoped_id IS NOT NULL
+), names AS (
+    SELECT w.user_name AS name, w.received_at, 1 AS rank
+      FROM whatsapp.calls w JOIN keys ON keys.key IN (w.user_number, w.user_id) AND w.user_name IS NOT NULL
+    UNION ALL
+    SELECT c.caller_name, c.received_at, 2
+      FROM pbx.calls c JOIN keys ON ltrim(c.caller_number, '+') = keys.key
+     WHERE c.channel_type = 'WhatsApp Call' AND c.caller_name <> ''
+)
+SELECT name FROM names WHERE name <> '' ORDER BY rank, received_at DESC LIMIT 1
 """
 
 _WORD = """
-SELECT state, meta_call_id, hangup_cause, reason, meta_error_code, meta_error_text FROM whatsapp.calls WHERE id = $1
+SELECT state, meta_call_id, user_name, hangup_cause, reason, meta_error_code FROM whatsapp.calls WHERE id = $1
 """
 
 
@@ -55,6 +70,8 @@ class BusinessNumber:
     group: str | None
     "On whose behalf the agent calls; whose wrap-up follows."
     calling_enabled: bool
+    restrictions: tuple[Restriction, ...] = ()
+    "Those in force."
 
 
 @dataclass(frozen=True)
@@ -63,10 +80,10 @@ class BridgeWord:
 
     state: str
     meta_call_id: str | None
+    user_name: str | None
     hangup_cause: int | None
     reason: str | None
     meta_error_code: int | None
-    meta_error_text: str | None
 
 
 class OutgoingStore:
@@ -90,9 +107,13 @@ class OutgoingStore:
         """With which number this agent calls; None when nobody can tell, or there is no such number at Meta."""
         async with self._database.connection() as connection:
             row = await connection.fetchrow(_BUSINESS, agent, named)
-        if row is None:
-            return None
-        return BusinessNumber(row["number"], row["phone_number_id"], row["group_name"], row["calling_enabled"])
+            if row is None:
+                return None
+            found = await connection.fetch(_RESTRICTIONS, row["phone_number_id"])
+        restrictions = tuple(Restriction(each["type"], each["reason"], each["expires_at"]) for each in found)
+        return BusinessNumber(
+            row["number"], row["phone_number_id"], row["group_name"], row["calling_enabled"], restrictions
+        )
 
     async def name_of(self, user_key: str) -> str:
         """As the user was called when last in touch; empty when nobody knows."""

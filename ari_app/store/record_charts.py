@@ -43,6 +43,8 @@ class ServiceLevel:
     "Per cent."
     average_wait_seconds: float | None
     average_handle_seconds: float | None
+    passed_on: int
+    "Calls that went on to another group: they do not count in the service level."
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ async def service_levels(
     _check(zone)
     statement = """
         SELECT hour, group_name, calls, answered, answered_in_time, abandoned, missed, service_level::float8,
-               average_wait_seconds::float8, average_handle_seconds::float8
+               average_wait_seconds::float8, average_handle_seconds::float8, passed_on
           FROM reports.group_hour($1, $2, $3)
          WHERE $4::text[] IS NULL OR group_name = ANY ($4)
          ORDER BY hour, group_name"""

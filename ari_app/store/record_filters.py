@@ -166,6 +166,22 @@ def _called(caller: str, add: Callable[[Any], str]) -> str:
     return f"({column} >= {first} AND {column} < {first} || '{_LAST}')"
 
 
+def is_in_order(filters: Filters) -> bool:
+    """Whether an index has what passes these filters in the order of time: PostgreSQL then reads a page and no more."""
+    asked = {
+        name
+        for name in ("channel_type", "direction", "statuses", "numbers", "groups", "agents", "caller", "scope")
+        if getattr(filters, name)
+    } | ({"scope"} if filters.scope is not None else set())
+    single = all(len(getattr(filters, name)) <= 1 for name in ("statuses", "numbers", "agents"))
+    served = ({"statuses"}, {"agents"}, {"agents", "statuses"}, {"direction"}, {"numbers", "channel_type"})
+    return not asked or (single and asked in served)
+
+
+def time_only(filters: Filters) -> Filters:
+    return Filters(since=filters.since, until=filters.until)
+
+
 def where(found: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(found)}" if found else ""
 
@@ -173,6 +189,12 @@ def where(found: Sequence[str]) -> str:
 def order(sort: Sort, *, descending: bool) -> str:
     way = "DESC" if descending else "ASC"
     return f" ORDER BY r.{sort.value} {way}, r.linkedid {way}"
+
+
+def sorted_afterwards(*, descending: bool) -> str:
+    """The same order by time in words that no index serves: PostgreSQL has to find all records first, and then sort."""
+    way = "DESC" if descending else "ASC"
+    return f" ORDER BY r.started_at + interval '0' {way}, r.linkedid {way}"
 
 
 def behind(cursor: Cursor, parameters: Parameters, *, descending: bool) -> str:

@@ -2,7 +2,10 @@
 
 from a reject to the next phone's INVITE            the phone that rejects sees the ACK, the other one the INVITE
 from the agent's 200 OK to sound in both directions  until each phone plays the other's tone (60 ms of it is the
-                                                     phones' own playout buffer)
+                                                     phones' own playout buffer, 20 to 40 the packets of 20 ms); from
+                                                     when the phone has the ACK, which Asterisk sends at once
+from the agent's key to the same                     with the 25 to 90 ms in which the phone opens its microphone,
+                                                     before it sends the 200 OK
 what else the caller hears after joining             everything but the agent's tone: music, prompts
 """
 
@@ -49,6 +52,7 @@ LOUD = 0.1
 class Round:
     reject_to_invite_ms: float
     answer_to_sound_ms: float
+    key_to_sound_ms: float
     disturbance_ms: float
     "The longest time after joining in which the caller hears something else beside the agent's tone."
 
@@ -97,8 +101,8 @@ async def _round(first: SippPhone, second: Baresip, caller: Baresip) -> Round:
     rejected = time.time()
     taken = await second.ringing(timeout=PATIENCE)
     await asyncio.sleep(1)  # music
-    answered = time.time()
-    await taken.answer()
+    pressed = time.time()
+    answered = (await taken.answer()).at
     await asyncio.sleep(2)
     await made.hang_up()
     await made.closed()
@@ -111,6 +115,7 @@ async def _round(first: SippPhone, second: Baresip, caller: Baresip) -> Round:
     return Round(
         1000 * (taken.began_at - rejected),
         1000 * (both - answered),
+        1000 * (both - pressed),
         _disturbance(heard.part(caller_hears + SETTLED, until - SETTLED)),
     )
 
@@ -132,11 +137,12 @@ async def main() -> None:
             await prepare(stack)
             results = await measure(stack, Path(folder), ROUNDS)
     print(f"{ROUNDS} calls, rejected by one phone and taken by the next")
-    for words, values, bound in (
-        ("reject to the next INVITE, ms", [r.reject_to_invite_ms for r in results], 300),
-        ("200 OK to sound both ways, ms", [r.answer_to_sound_ms for r in results], 200),
+    for words, values, wanted in (
+        ("reject to the next INVITE, ms", [r.reject_to_invite_ms for r in results], " (wanted: at most 300)"),
+        ("200 OK to sound both ways, ms", [r.answer_to_sound_ms for r in results], " (wanted: at most 200)"),
+        ("the agent's key to the same, ms", [r.key_to_sound_ms for r in results], ""),
     ):
-        print(f"  {words}: median {statistics.median(values):.0f}, worst {max(values):.0f} (wanted: at most {bound})")
+        print(f"  {words}: median {statistics.median(values):.0f}, worst {max(values):.0f}{wanted}")
     worst = max(round_.disturbance_ms for round_ in results)
     print(f"  anything but the agent's tone after joining, ms: worst {worst:.0f} (a lost packet sounds for 20 to 60)")
 

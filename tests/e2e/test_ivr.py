@@ -1,12 +1,17 @@
 """From a WhatsApp user's key press to the right phone, and to a customer's SIP system."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+import yaml
 
+from ari_app.media.child import output
+from ari_app.media.measure import find_speech
+from ari_app.media.wav import read_wav
 from ari_app.runtime import sipp
 from ari_app.runtime.phones import Baresip, SipAccount
 from ari_app.runtime.ports import PortBlock
@@ -34,6 +39,30 @@ async def database(stack: Stack) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@pytest.mark.usefixtures("speech")
+async def test_a_text_of_the_configuration_is_what_the_caller_hears(stack: Stack, meta: SimulatorClient) -> None:
+    async def config(verb: str, given: bytes = b"") -> bytes:
+        main = "import sys; from ari_app.runtime.cli import main; sys.exit(main())"
+        arguments = ("config", verb, *(("-",) if given else ()), "--config", str(stack.config))
+        return await output([sys.executable, "-c", main, *arguments], given, timeout=60, limit=1_000_000)
+
+    exported = await config("export")
+    changed = yaml.safe_load(exported)
+    changed["prompts"] = {"welcome": {"text": "Good morning. You have reached the weasel department."}}
+    changed["numbers"][stack.number.display_number]["entry_prompt"] = "prompt:welcome"
+    await config("import", yaml.safe_dump(changed).encode())
+    try:
+        (file,) = (stack.folder / "prompts").iterdir()
+        spoken = read_wav(file)
+        caller = await meta.place(PlaceCall(name="Ada"))
+        await caller.wait(packets_in=int((spoken.duration_s + 1.5) * 50), timeout=PATIENCE)
+        facts = await caller.end()
+    finally:
+        await config("import", exported)
+    assert spoken.duration_s > 2.0
+    assert find_speech(spoken, read_wav(Path(facts["recording"]["path"]))).found
 
 
 async def test_a_pressed_digit_leads_to_the_phone_of_the_right_group(

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -345,12 +344,14 @@ async def test_prompts_are_made_and_removed_with_everything_else(
     assert not list(prompts.iterdir())
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+@pytest.mark.usefixtures("speech")
 async def test_prompts_are_spoken(command: Command, database: str, tmp_path: Path) -> None:
     toml = tmp_path / "app.toml"
     write_toml(toml, {"postgres": {"dsn": database}, "app": {"prompts_folder": str(tmp_path / "prompts")}})
     text = 'prompts: {hello: {text: "Hello: how are you?"}}\n'
     command.succeed("import", "--config", str(toml), text=text)
+    (row,) = await fetch(database, "SELECT seconds, spoken_text FROM pbx.prompts")
+    assert (1.0 < row["seconds"] < 4.0, row["spoken_text"]) == (True, "Hello: how are you?")
     assert command.succeed("import", text=command.succeed("export")).startswith("Nothing to change")
 
 

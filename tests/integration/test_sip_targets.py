@@ -92,12 +92,10 @@ def stack_options() -> StackOptions:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def serving(stack: Stack) -> Stack:
     """With little patience for targets that do not answer."""
-    settings = (
-        f"sip_target_ring_seconds = {RING_SECONDS}\nsip_target_qualify_seconds = {QUALIFY_SECONDS}\n"
-        'voip_contexts = ["internal"]\n'
-    )
     text = stack.config.read_text(encoding="utf-8")
-    stack.config.write_text(text.replace("[app]\n", "[app]\n" + settings), encoding="utf-8")
+    settings = f"[app]\nsip_target_ring_seconds = {RING_SECONDS}\nsip_target_qualify_seconds = {QUALIFY_SECONDS}\n"
+    text = text.replace("[app]\n", settings).replace('voip_contexts = ["phones"]', 'voip_contexts = ["internal"]')
+    stack.config.write_text(text, encoding="utf-8")
     await stack.app.start()
     return stack
 

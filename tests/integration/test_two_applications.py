@@ -53,6 +53,7 @@ async def second(stack: Stack, closure: Closure) -> AsyncIterator[Second]:
                 "postgres": {"dsn": stack.dsn},
                 "ari": {"url": asterisk.ari_url, "username": ARI_USER, "password": asterisk.ari_password},
                 "app": {"node": "second", **folders},
+                "app.calling_out": {"business_countries": []},  # Meta's test number is one of the United States
             },
         )
         app = Process(
@@ -95,6 +96,51 @@ async def offered_twice(database: asyncpg.Connection) -> int:
                   < CASE a.outcome WHEN 'answered' THEN ca.ended_at ELSE a.ended_at END"""
     )
     return found
+
+
+async def rung(ari: AriClient, phones: list[str]) -> None:
+    """Write down each agent's phone that has rung, until cancelled."""
+    with ari.events(ChannelDestroyed) as events:
+        async for event in events:
+            if isinstance(event, ChannelDestroyed) and event.channel.name.endswith(";1"):
+                phones.append(event.channel.name.partition("@")[0])
+
+
+async def test_a_call_that_is_wanted_rings_one_phone_once(stack: Stack, second: Second) -> None:
+    """Both applications hear of it, and one takes it. These agents hang up before anybody else is called."""
+    phones: list[str] = []
+    async with (
+        office_of(stack) as office,
+        AriClient(
+            second.asterisk.ari_url, ARI_USER, second.asterisk.ari_password, "tester", subscribe_all=True
+        ) as other,
+    ):
+        await office.agents(*(f"Local/short{n}@test-agents" for n in range(8)))
+        listening = [asyncio.create_task(rung(ari, phones)) for ari in (office.ari, other)]
+        try:
+            await office.database.execute(
+                "INSERT INTO pbx.call_requests (agent_id, number, user_key, origin, requested_by, not_after) "
+                "SELECT id, $1, '4915112345678', 'command', 'test', now() + interval '1 minute' FROM pbx.agents",
+                stack.number.display_number,
+            )
+            async with asyncio.timeout(PATIENCE):
+                while await office.database.fetchval(
+                    "SELECT count(*) FROM pbx.call_requests WHERE state IN ('wanted', 'taken')"
+                ) or [*await office.ari.channels.list(), *await other.channels.list()]:
+                    await asyncio.sleep(0.05)
+                while len(phones) < 8:
+                    await asyncio.sleep(0.05)
+        finally:
+            for task in listening:
+                task.cancel()
+            await asyncio.wait(listening)
+        assert sorted(phones) == [f"Local/short{n}" for n in range(8)]
+        rows = await office.database.fetch("SELECT node, status, agent_id FROM pbx.calls")
+        assert [row["status"] for row in rows] == ["Cancelled"] * 8
+        assert len({row["agent_id"] for row in rows}) == 8
+        requests = await office.database.fetch("SELECT state, call_id FROM pbx.call_requests")
+        assert {row["state"] for row in requests} == {"done"}
+        assert len({row["call_id"] for row in requests}) == 8
 
 
 async def test_agents_are_shared_and_each_application_ends_its_own_calls_only(stack: Stack, second: Second) -> None:

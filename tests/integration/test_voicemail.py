@@ -28,6 +28,8 @@ from ari_app.runtime.debian import Closure
 from ari_app.runtime.phone_call import Codec
 from ari_app.runtime.phones import Baresip, SipAccount
 from ari_app.runtime.stack import Stack, StackOptions
+from ari_app.store.console.messages import MessageStore
+from ari_app.store.database import Database
 from tests.integration.callers import PATIENCE, House, house_of
 
 MAILBOX = "team@whatsapp"
@@ -112,6 +114,11 @@ async def test_what_a_caller_says_until_hanging_up_is_kept_and_shown_on_a_phone(
         assert (kept["number"], kept["group_name"]) == ("900", "Agents")
         await watching.until(
             lambda: any("Voice-Message: 1/0" in event.text for event in watching._untaken), "lamp", PATIENCE
+        )
+        async with Database(stack.dsn) as database:  # as the console does it, in another process
+            assert await MessageStore(database).mark(kept["id"], None, heard=True)
+        await watching.until(
+            lambda: any("Voice-Message: 0/1" in event.text for event in watching._untaken), "no lamp", PATIENCE
         )
     sound = read_wav(Path(kept["file"]))
     assert 3.0 < sound.duration_s < 4.6

@@ -9,7 +9,7 @@ from ari_app.console.live import Fact, Update
 from ari_app.console.responses import fragment
 from ari_app.console.session import user_of
 from ari_app.store.console.board import LiveAgent, Standing, standing
-from ari_app.store.console.desk import DeskAgent, DeskState, DeskStore
+from ari_app.store.console.desk import DeskState, DeskStore
 
 routes = Routes()
 
@@ -37,14 +37,19 @@ def call_status(request: web.Request) -> tuple[Part, ...]:
         if (state := await store.state(agent)) is None:
             return Drawn([Update("call-status", "")], GONE_SECONDS)
         words.of(state)
-        html = fragment(request, "desk/status.html", desk=state, standing=stands(state.agent))
+        html = fragment(request, "desk/status.html", desk=state, standing=stands(state))
         return Drawn([Update("call-status", html)], state.changes_in)
 
     return (redrawn(request, words.concern, draw),)
 
 
-def stands(agent: DeskAgent) -> Standing:
-    """How an agent stands who has no call."""
+def stands(desk: DeskState) -> Standing:
+    """How an agent stands."""
+    if desk.ringing:
+        return Standing.RINGING
+    if desk.call is not None:
+        return Standing.TALKING if desk.call.state == "connected" else Standing.CALLING
+    agent = desk.agent
     fields = {name: getattr(agent, name) for name in LiveAgent.__dataclass_fields__}
     return standing(LiveAgent(**fields), None, agent.at)[0]
 

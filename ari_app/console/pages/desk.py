@@ -178,7 +178,7 @@ async def _parts(request: web.Request, key: str) -> Parts:
         if noted is not None and noted.code is not None and noted.code not in codes:
             codes.append(noted.code)
         html |= {
-            "desk-state": _draw(request, "state", desk=state, standing=stands(state.agent), reasons=reasons),
+            "desk-state": _draw(request, "state", desk=state, standing=stands(state), reasons=reasons),
             "desk-call": _draw(request, "call", desk=state),
             "desk-note": _draw(request, "note", call=noted, code_options=[(code, code) for code in codes], about=key),
             "desk-recent": _draw(request, "recent", contacts=await conversation.recent(state.agent.id), about=key),

@@ -1,25 +1,31 @@
 """Live: who waits, who talks, how agents and groups do; and a supervisor's ear and word in it."""
 
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import Any
-from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from ari_app.console.access import SUPERVISORS, NavItem, Routes
 from ari_app.console.board_rows import Rows, Scope, order_rows, rows_of
+from ari_app.console.changes import Changes, Parts, Piece
 from ari_app.console.following import follow
 from ari_app.console.guard import form_of
 from ari_app.console.keys import BOARD, RENDERER, STORES
 from ari_app.console.live import Update
 from ari_app.console.pages.call_status import call_status
+from ari_app.console.reporting import zone_of
 from ari_app.console.responses import page, see_other
 from ari_app.console.session import actor_of, user_of
 from ari_app.store.console.board import Figures, Snapshot
 from ari_app.store.console.orders import OrderRefused, OrderStore
 from ari_app.store.console.users import Role, User
+from ari_app.store.database import StoreError
+
+logger = logging.getLogger(__name__)
 
 routes = Routes()
 NAVIGATION = (NavItem("Work", "Live", "/live", "live"),)
@@ -37,9 +43,12 @@ KEPT_ROWS = 5000
 
 @routes.get("/live", roles=SUPERVISORS)
 async def show(request: web.Request) -> web.StreamResponse:
-    snapshot, figures = await request.app[BOARD].now()
-    rows = rows_of(snapshot, figures, scope_of(user_of(request)))
-    return page(request, "live/index.html", parts=_parts(request, rows) | _orders(request, snapshot))
+    board, zone = request.app[BOARD], ZoneInfo(zone_of(request))
+    snapshot = await board.now()
+    rows = rows_of(snapshot, await board.figures(snapshot.at, zone), scope_of(user_of(request)))
+    return page(
+        request, "live/index.html", zone=zone.key, parts=_html(_parts(request, rows) | _orders(request, snapshot))
+    )
 
 
 @routes.get("/live/events", roles=SUPERVISORS)
@@ -54,7 +63,7 @@ async def order(request: web.Request) -> web.StreamResponse:
     user = user_of(request)
     if kind not in ORDERED:
         raise web.HTTPBadRequest(text="there is no such order")
-    snapshot, _ = await request.app[BOARD].now()
+    snapshot = await request.app[BOARD].now()
     scope = scope_of(user)
     if (call := next((c for c in snapshot.calls if str(c.id) == name), None)) is None or not scope.sees(call, snapshot):
         return see_other(request, "/live", "This call is over.")
@@ -71,45 +80,49 @@ def scope_of(user: User) -> Scope:
 
 
 async def _board(request: web.Request) -> AsyncGenerator[Update]:
-    board, scope = request.app[BOARD], scope_of(user_of(request))
-    sent: dict[str, str] = {}
+    board, scope, zone, changes = request.app[BOARD], scope_of(user_of(request)), ZoneInfo(zone_of(request)), Changes()
     version = 0
-    with board.watching():
+    with board.watching(zone):
         while (newer := await board.next(version)) is not None:
             version, snapshot = newer, board.snapshot
             if snapshot is None:
                 continue
+            try:
+                figures = await board.figures(snapshot.at, zone)
+            except StoreError as error:
+                logger.warning("the live page stands still for now: %s", error)
+                continue
             began = time.perf_counter()
-            parts = board.drawn(scope, partial(_seen, request, snapshot, board.figures, scope)) | _orders(
-                request, snapshot
-            )
-            changed = [Update(target, html) for target, html in parts.items() if sent.get(target) != html]
+            shared = board.drawn((scope, zone), partial(_seen, request, snapshot, figures, scope))
+            updates = changes.of(shared | _orders(request, snapshot))
             board.spent(time.perf_counter() - began)
-            for update in changed:
-                sent[update.target] = update.html
+            for update in updates:
                 yield update
 
 
-def _seen(request: web.Request, snapshot: Snapshot, figures: Mapping[str, Figures], scope: Scope) -> dict[str, str]:
+def _seen(request: web.Request, snapshot: Snapshot, figures: Mapping[str, Figures], scope: Scope) -> Parts:
     return _parts(request, rows_of(snapshot, figures, scope))
 
 
-def _parts(request: web.Request, rows: Rows) -> dict[str, str]:
+def _parts(request: web.Request, rows: Rows) -> Parts:
     """The live parts of the page, by their ids."""
     draw = _Drawing(request)
     return {
-        "live-totals": draw("live/totals.html", rows.totals),
-        "live-waiting": draw.all("live/waiting.html", rows.waiting, "live/no_waiting.html"),
-        "live-calls": draw.all("live/call.html", rows.calls, "live/no_calls.html"),
-        "live-agents": draw.all("live/agent.html", rows.agents, "live/no_agents.html"),
-        "live-groups": draw.all("live/group.html", rows.groups, "live/no_groups.html"),
+        "live-totals": (("", draw("live/totals.html", rows.totals)),),
+        "live-waiting": draw.all("w", "live/waiting.html", rows.waiting, "live/no_waiting.html"),
+        "live-calls": draw.all("c", "live/call.html", rows.calls, "live/no_calls.html"),
+        "live-agents": draw.all("a", "live/agent.html", rows.agents, "live/no_agents.html"),
+        "live-groups": draw.all("g", "live/group.html", rows.groups, "live/no_groups.html"),
     }
 
 
-def _orders(request: web.Request, snapshot: Snapshot) -> dict[str, str]:
+def _orders(request: web.Request, snapshot: Snapshot) -> Parts:
     """What became of this reader's orders."""
-    mine: UUID = user_of(request).id
-    return {"live-orders": _Drawing(request).all("live/order.html", order_rows(snapshot, mine))}
+    return {"live-orders": _Drawing(request).all("o", "live/order.html", order_rows(snapshot, user_of(request).id))}
+
+
+def _html(parts: Parts) -> dict[str, str]:
+    return {target: "".join(html for _, html in pieces) for target, pieces in parts.items()}
 
 
 class _Drawing:
@@ -127,6 +140,6 @@ class _Drawing:
             html = self._kept[key] = self._render(template, {"row": row})
         return html
 
-    def all(self, template: str, rows: Iterable[Any], empty: str | None = None) -> str:
-        found = "".join(self(template, row) for row in rows)
-        return found or (self(empty, None) if empty else "")
+    def all(self, kind: str, template: str, rows: Iterable[Any], empty: str | None = None) -> tuple[Piece, ...]:
+        found = tuple((f"{kind}-{row.key}", self(template, row)) for row in rows)
+        return found or (((f"{kind}-none", self(empty, None)),) if empty else ())

@@ -9,7 +9,8 @@ const clock = (seconds) => {
   return `${pad(Math.floor(whole / 3600))}:${pad(Math.floor(whole / 60) % 60)}:${pad(whole % 60)}`;
 };
 
-// Times of the server, in the reader's time zone: <time datetime data-local="time|day|both">.
+// Times of the server, in the reader's time zone: <time datetime data-local="time|day|both|short">; short is the time of
+// today, and the day of any other.
 const local = (root) => {
   for (const element of root.querySelectorAll("time[data-local]")) {
     const at = new Date(element.dateTime);
@@ -17,7 +18,8 @@ const local = (root) => {
     const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
     const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
     const style = element.dataset.local;
-    element.textContent = style === "time" ? time : style === "day" ? day : `${day} ${time}`;
+    const short = at.toDateString() === new Date().toDateString() ? time.slice(0, 5) : day;
+    element.textContent = { time, day, short }[style] ?? `${day} ${time}`;
     element.title = at.toString();
   }
 };
@@ -35,6 +37,7 @@ const tick = () => {
 setInterval(tick, 500);
 
 // A live part whose pieces all have ids keeps those that have not changed, so that no press of a button in them is lost.
+// A piece with data-same is empty: it stands for the one that is there.
 const sources = new WeakMap();
 const patch = (element, html) => {
   const template = document.createElement("template");
@@ -46,9 +49,10 @@ const patch = (element, html) => {
     return;
   }
   const wanted = new Map(fresh.map((piece) => [piece.id, piece.outerHTML]));
+  const same = new Set(fresh.filter((piece) => "same" in piece.dataset).map((piece) => piece.id));
   const kept = new Map();
   for (const piece of [...element.children]) {
-    if (wanted.has(piece.id) && sources.get(piece) === wanted.get(piece.id)) kept.set(piece.id, piece);
+    if (same.has(piece.id) || (wanted.has(piece.id) && sources.get(piece) === wanted.get(piece.id))) kept.set(piece.id, piece);
     else piece.remove();
   }
   fresh.forEach((piece, index) => {
@@ -159,6 +163,33 @@ document.addEventListener("submit", (event) => {
     form.requestSubmit(event.submitter);
   }, { once: true });
 });
+
+// The picture of a sound shows where it is, and takes it where it is pressed: <svg data-wave="id of the audio">.
+for (const picture of document.querySelectorAll("[data-wave]")) {
+  const audio = document.getElementById(picture.dataset.wave);
+  const line = picture.querySelector(".here");
+  const { width } = picture.viewBox.baseVal;
+  const show = (part) => {
+    line.setAttribute("transform", `translate(${part * width} 0)`);
+    line.classList.add("shown");
+  };
+  audio.addEventListener("timeupdate", () => audio.duration && show(audio.currentTime / audio.duration));
+  picture.addEventListener("click", (event) => {
+    const box = picture.getBoundingClientRect();
+    const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+    const go = () => { audio.currentTime = part * audio.duration; };
+    show(part);
+    if (audio.readyState) go();
+    else {
+      audio.addEventListener("loadedmetadata", go, { once: true });
+      audio.preload = "metadata";
+      audio.load();
+    }
+  });
+}
+
+// Reports are of days in the reader's time zone.
+document.cookie = `aw_zone=${encodeURIComponent(Intl.DateTimeFormat().resolvedOptions().timeZone)}; path=/; max-age=31536000; samesite=lax`;
 
 dress(document);
 document.querySelector('[aria-invalid="true"]')?.focus();

@@ -52,7 +52,7 @@ SELECT id, kind, call_id, user_id, requested_by, state, reason, wanted_at, activ
 
 _FIGURES = """
 SELECT group_name, sum(calls - passed_on)::bigint AS calls, sum(answered)::bigint AS answered,
-       sum(abandoned)::bigint AS abandoned,
+       sum(answered_in_time)::bigint AS in_time, sum(abandoned)::bigint AS abandoned,
        round(100.0 * sum(answered_in_time) / nullif(sum(calls - passed_on), 0))::integer AS service_level,
        (sum(average_wait_seconds * answered) / nullif(sum(answered), 0))::float8 AS average_wait,
        max(service_level_seconds) AS target_seconds
@@ -178,9 +178,11 @@ class Figures:
     group_name: str
     calls: int = 0
     answered: int = 0
+    in_time: int = 0
+    "Answered within `target_seconds`."
     abandoned: int = 0
     service_level: int | None = None
-    "Answered within `target_seconds`, in per cent of all calls."
+    "These, in per cent of all calls."
     average_wait: float | None = None
     "Of answered calls, s."
     target_seconds: int | None = None

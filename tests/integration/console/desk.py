@@ -1,9 +1,7 @@
 """The console inside the process, on a real PostgreSQL, and browsers without script that visit it; for its tests."""
 
-import asyncio
 import contextlib
 import itertools
-import json
 import re
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -30,6 +28,7 @@ from ari_app.store.console.audit import Actor
 from ari_app.store.console.users import Role, User, UserSettings, UserStore
 from ari_app.store.database import Database
 from ari_app.store.migrate import migrate
+from tests.integration.console.streams import Stream
 
 PASSWORD = "correct horse battery"
 
@@ -99,14 +98,6 @@ class Browser:
         ) as response:
             return await self._answer(response)
 
-    @property
-    def token(self) -> str:
-        found = _TOKEN.search(self.last)
-        return found.group(1) if found else ""
-
-    def cookie(self, name: str) -> str | None:
-        return next((cookie.value for cookie in self.session.cookie_jar if cookie.key == name), None)
-
     async def open_stream(self, path: str) -> Answer:
         """How a live stream begins; it is left at once."""
         accept = {"Accept": "text/html"}
@@ -114,12 +105,20 @@ class Browser:
             return Answer(response.status, "", response.url.path_qs, response.headers)
 
     @contextlib.asynccontextmanager
-    async def follow(self, path: str) -> AsyncIterator["Stream"]:
+    async def follow(self, path: str) -> AsyncIterator[Stream]:
         """A live page's stream."""
         async with self.session.get(self.base + path, headers={"Accept": "text/event-stream"}) as response:
             assert response.status == 200, await response.text()
             assert response.content_type == "text/event-stream"
             yield Stream(response)
+
+    @property
+    def token(self) -> str:
+        found = _TOKEN.search(self.last)
+        return found.group(1) if found else ""
+
+    def cookie(self, name: str) -> str | None:
+        return next((cookie.value for cookie in self.session.cookie_jar if cookie.key == name), None)
 
     def plant(self, name: str, value: str) -> None:
         """A cookie that somebody put there."""
@@ -134,48 +133,6 @@ class Browser:
         if _TOKEN.search(text):
             self.last = text
         return Answer(response.status, text, response.url.path_qs, response.headers)
-
-
-@dataclass
-class Stream:
-    """What a live page is sent."""
-
-    _response: aiohttp.ClientResponse
-    parts: dict[str, str] = field(default_factory=dict)
-    "How each part looks now."
-    _rest: bytes = b""
-
-    async def shows(self, target: str, words: str, *, within: float = 5.0) -> str:
-        """Wait until a part has these words (or, with `!` before them, has them no longer)."""
-        unwanted, words = words.startswith("!"), words.removeprefix("!")
-        try:
-            async with asyncio.timeout(within):
-                while target not in self.parts or (words in self.parts[target]) is unwanted:
-                    await self.next()
-        except TimeoutError:
-            raise AssertionError(f"{target} never had {words!r}: {self.parts.get(target)}") from None
-        return self.parts[target]
-
-    async def ends(self, *, within: float = 5.0) -> None:
-        """Wait until nothing comes any more."""
-        async with asyncio.timeout(within):
-            with contextlib.suppress(EOFError):
-                while True:
-                    await self.next()
-
-    async def next(self) -> str:
-        """The target of the next update; EOFError at the end."""
-        while True:
-            while b"\n\n" not in self._rest:
-                if not (piece := await self._response.content.readany()):
-                    raise EOFError
-                self._rest += piece
-            block, self._rest = self._rest.split(b"\n\n", 1)
-            text = block.decode()
-            if text.startswith("event: update"):
-                update = json.loads(text.split("data: ", 1)[1])
-                self.parts[update["target"]] = update["html"]
-                return str(update["target"])
 
 
 @dataclass

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ari_app.calls.called import Sort, country_of, read_called
 from ari_app.calls.permission import May, Permission, Status
-from ari_app.calls.refusal import SPOKEN, CallingRules, Rule, refuse_business, refuse_customer
+from ari_app.calls.refusal import SPOKEN, CallingRules, Restriction, Rule, refuse_business, refuse_customer
 
 RULES = CallingRules.shipped()
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -113,6 +113,36 @@ def test_a_number_with_calling_switched_off_calls_nobody() -> None:
     assert refusal is not None
     assert refusal.rule is Rule.CALLING_DISABLED
     assert refuse_business("4930123456", RULES, calling_enabled=True) is None
+
+
+@pytest.mark.parametrize(
+    ("type_", "stops"),
+    [
+        ("RESTRICTED_BUSINESS_INITIATED_CALLING", True),
+        ("RESTRICTED_BIZ_INITIATED_AND_USER_INITIATED_CALLING", True),
+        ("RESTRICTED_USER_INITIATED_CALLING", False),
+        ("RESTRICTED_USER_INITIATED_CALLING_CALL_BUTTON_HIDDEN", False),
+    ],
+)
+def test_a_restriction_of_metas_stops_calls_of_its_direction(type_: str, *, stops: bool) -> None:
+    refusal = refuse_business("4930123456", RULES, calling_enabled=True, restrictions=[Restriction(type_)])
+    assert (refusal is not None) == stops
+    if refusal is not None:
+        assert (refusal.rule, refusal.reason) == (
+            Rule.RESTRICTED,
+            f"WhatsApp lets number 4930123456 call nobody: {type_}",
+        )
+
+
+def test_of_several_restrictions_the_longest_is_named() -> None:
+    kind = "RESTRICTED_BUSINESS_INITIATED_CALLING"
+    ends = [datetime(2026, 12, day, 9, 30, tzinfo=UTC) for day in (3, 8, 5)]
+    known = [Restriction(kind, "too many complaints", end) for end in ends]
+    refusal = refuse_business("4930123456", RULES, calling_enabled=True, restrictions=known)
+    assert refusal is not None
+    assert (
+        refusal.reason == "WhatsApp lets number 4930123456 call nobody until 2026-12-08 09:30 UTC: too many complaints"
+    )
 
 
 def test_every_rule_has_a_code_and_words_to_be_heard() -> None:

@@ -17,8 +17,8 @@ import pytest
 from ari_app.media import convert as child
 from ari_app.media.child import ChildError, output
 from ari_app.media.convert import LOUDNESS, PEAK, RATE, loudness
-from ari_app.media.measure import dominant_tone
-from ari_app.media.prompts import PromptError, PromptFolder, PromptLibrary, convert
+from ari_app.media.measure import dominant_tone, find_speech
+from ari_app.media.prompts import EXTENSION, PromptError, PromptFolder, PromptLibrary, convert
 from ari_app.media.wav import Sound, pcm16, read_wav, silence, sine, wav_bytes
 from ari_app.store.prompts import Prompt, PromptStore
 
@@ -205,6 +205,23 @@ async def test_a_text_reaches_espeak_on_its_standard_input_only(espeak: Path) ->
     assert (espeak / "arguments").read_text().strip() == "-b 1 -v de --stdin --stdout"
     assert spoken.spoken_text == text
     assert spoken.seconds == pytest.approx(1.6, abs=0.3)
+
+
+@pytest.mark.usefixtures("speech")
+async def test_a_text_is_spoken_for_as_long_as_it_takes_and_in_the_language_asked_for(tmp_path: Path) -> None:
+    folder = PromptFolder(tmp_path)
+    short = await folder.speak("short", "Please hold the line.", "en")
+    long = await folder.speak("long", "Please hold the line. An agent will be with you in a few minutes.", "en")
+    german = await folder.speak("german", "Bitte bleiben Sie am Apparat.", "de")
+    assert 0.8 < short.seconds < 3.0
+    assert 2 * short.seconds < long.seconds < 8.0
+    sounds = [read_wav(Path(spoken.file + EXTENSION)) for spoken in (short, long, german)]
+    for sound in sounds:
+        assert loudness(pcm16(sound)) == pytest.approx(LOUDNESS, abs=1.0)
+        assert dominant_tone(sound).purity < 0.5  # a voice, not a signal
+    beginning = sounds[1].part(0.0, 1.0)
+    assert find_speech(beginning, sounds[1]).found
+    assert not find_speech(beginning, sounds[2]).found
 
 
 @pytest.mark.parametrize(
