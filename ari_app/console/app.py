@@ -9,9 +9,11 @@ from aiohttp import web
 
 from ari_app.config import AppConfig
 from ari_app.console import guard, keys
+from ari_app.console.api import routing
 from ari_app.console.board import Board
 from ari_app.console.config import ConsoleConfig
 from ari_app.console.forms import FIELD_BYTES
+from ari_app.console.hooks.worker import Worker
 from ari_app.console.live import Hub
 from ari_app.console.pages import table
 from ari_app.console.pages.sign_in import WINDOW
@@ -21,6 +23,7 @@ from ari_app.console.static import Assets
 from ari_app.console.waveform import Waveforms
 from ari_app.store.console.audit import AuditStore
 from ari_app.store.console.sessions import SessionStore
+from ari_app.store.console.tokens import TokenStore
 from ari_app.store.console.users import UserStore
 from ari_app.store.database import Database, StoreError
 
@@ -49,8 +52,10 @@ def create_app(config: ConsoleConfig, folders: AppConfig, database: Database) ->
     app[keys.HUB] = Hub(database)
     app[keys.WAVEFORMS] = Waveforms()
     app[keys.BOARD] = Board(database, app[keys.HUB])
+    app[keys.WEBHOOKS] = Worker(database, app[keys.HUB], config.webhook_networks)
     for entry in app[keys.TABLE].pages:
         app.router.add_route(entry.method, entry.path, guard.guarded(entry))
+    routing.add_to(app, config.api_per_minute)
     app.on_response_prepare.append(guard.finish)
     app.on_shutdown.append(_close_hub)
     app.cleanup_ctx.append(_background)
@@ -66,7 +71,8 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     tasks = [
         asyncio.create_task(app[keys.HUB].run(), name="hub"),
         asyncio.create_task(app[keys.BOARD].run(), name="board"),
-        asyncio.create_task(_sweep(app[keys.STORES].sessions), name="sweep"),
+        asyncio.create_task(app[keys.WEBHOOKS].run(), name="webhooks"),
+        asyncio.create_task(_sweep(app[keys.STORES].sessions, TokenStore(app[keys.STORES].database)), name="sweep"),
     ]
     yield
     for task in tasks:
@@ -74,10 +80,11 @@ async def _background(app: web.Application) -> AsyncIterator[None]:
     await asyncio.wait(tasks)
 
 
-async def _sweep(sessions: SessionStore) -> None:
+async def _sweep(sessions: SessionStore, tokens: TokenStore) -> None:
     while True:
         try:
             await sessions.sweep(WINDOW)
+            await tokens.sweep()
         except StoreError as error:
-            logger.warning("ended sessions cannot be removed: %s", error)
+            logger.warning("what has ended cannot be removed: %s", error)
         await asyncio.sleep(SWEEP_SECONDS)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator
 
 from ari_app.config import AriConfig, Config
 
@@ -23,6 +23,12 @@ class ConsoleConfig(BaseModel):
     "A session without a request ends after so long."
     session_hours: int = Field(12, ge=1, le=720)
     "A session ends after so long, whatever happens in it."
+
+    api_per_minute: int = Field(600, ge=1, le=1_000_000)
+    "Requests that one token of the API may make in a minute."
+
+    webhook_networks: tuple[IPvAnyNetwork, ...] = ()
+    "Networks that webhooks may go to although they are not public, such as 10.0.5.0/24."
 
     sounds_folder: Path | None = None
     "Where Asterisk's sounds of one language are, such as /usr/share/asterisk/sounds/en: for listening to them."

@@ -11,6 +11,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from ari_app.console.access import Handler, Page
+from ari_app.console.api import routing
+from ari_app.console.api.problems import of_http
 from ari_app.console.forms import Form, TooLarge, read_form
 from ari_app.console.keys import CONFIG, STORES
 from ari_app.console.responses import page, see_other, wants_html
@@ -114,6 +116,8 @@ async def errors(
     except web.HTTPException as error:
         if error.status < 400:
             raise
+        if routing.is_ours(request):
+            return of_http(error.status, error.text or error.reason, error.headers).response()
         return _told(request, error.status, error.text or error.reason)
     except TooLarge as error:
         # What is still being sent is not read: the connection ends with this answer.

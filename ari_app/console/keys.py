@@ -1,6 +1,7 @@
 """What every page may need, by aiohttp's typed keys."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -17,6 +18,9 @@ from ari_app.store.console.audit import AuditStore
 from ari_app.store.console.sessions import SessionStore
 from ari_app.store.console.users import UserStore
 from ari_app.store.database import Database
+
+if TYPE_CHECKING:  # it knows the API's models, and those know the keys
+    from ari_app.console.hooks.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,4 @@ TABLE = web.AppKey("table", Table)
 HUB = web.AppKey("hub", Hub)
 WAVEFORMS = web.AppKey("waveforms", Waveforms)
 BOARD = web.AppKey("board", Board)
+WEBHOOKS: "web.AppKey[Worker]" = web.AppKey("webhooks")

@@ -3,7 +3,7 @@
 The application judges again when it places the call; it is the same judgement (`flows/clearance.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -28,6 +28,8 @@ class Cleared:
     errand: Errand
     business: BusinessNumber
     permission: Permission
+    request: UUID | None = None
+    "The call request, or the invitation, that came of it."
 
     @property
     def user_key(self) -> str:
@@ -59,7 +61,7 @@ class Reach:
                 return Refusal(Rule.NO_PERMISSION, f"{shown} has not allowed calls: invite them first")
             case May.LIMIT:
                 return Refusal(Rule.CALL_LIMIT, f"{shown} has had as many calls as WhatsApp allows for now")
-        await self._requests.add(
+        request = await self._requests.add(
             agent,
             cleared.user_key,
             number=cleared.business.number,
@@ -67,7 +69,7 @@ class Reach:
             requested_by=requested_by,
             seconds=CALL_SECONDS,
         )
-        return cleared
+        return replace(cleared, request=request)
 
     async def invite(self, agent: UUID, typed: str, named: str | None, requested_by: str) -> Cleared | Refusal:
         """Want the user to be asked for permission to call; if given, the agent's phone rings."""
@@ -79,14 +81,14 @@ class Reach:
             until = cleared.permission.request_limit_until
             when = f" before {until:%Y-%m-%d %H:%M} UTC" if until is not None else " now"
             return Refusal(Rule.REQUEST_LIMIT, f"WhatsApp takes no further invitation of {shown}{when}")
-        await self._permissions.invite(
+        request, _ = await self._permissions.invite(
             cleared.business.phone_number_id,
             cleared.user_key,
             agent=agent,
             requested_by=requested_by,
             call_back_until=now + timedelta(hours=self._config.call_back_hours),
         )
-        return cleared
+        return replace(cleared, request=request)
 
     async def _errand(self, agent: UUID, typed: str, named: str | None) -> Errand:
         return await self._clearance.errand(await self._outgoing.agent(agent), typed, named)

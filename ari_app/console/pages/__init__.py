@@ -26,7 +26,9 @@ from ari_app.console.pages import (
     records,
     sign_in,
     start,
+    tokens,
     users,
+    webhooks,
     wrap_up,
 )
 
@@ -56,6 +58,8 @@ SUBJECTS = (
     wrap_up,
     users,
     audit,
+    tokens,
+    webhooks,
 )
 
 

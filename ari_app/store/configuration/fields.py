@@ -7,9 +7,10 @@ import re
 import unicodedata
 import zoneinfo
 from collections.abc import Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ari_app.calls import destination
 from ari_app.store.configuration.faults import did_you_mean, quoted
@@ -27,13 +28,20 @@ _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*\.?")
 
 
+@dataclass(frozen=True, slots=True)
+class Checked(BeforeValidator):
+    """A check of what a file says, and the type of the same setting where settings have types (JSON)."""
+
+    plain: Any = None
+
+
 def text_of(value: object) -> str:
     if isinstance(value, str):
         return value
     raise ValueError("has no value" if value is None else "must be a single value")
 
 
-def between(low: int, high: int) -> BeforeValidator:
+def between(low: int, high: int) -> Checked:
     def check(value: object) -> int:
         text = text_of(value)
         if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
@@ -42,10 +50,10 @@ def between(low: int, high: int) -> BeforeValidator:
             raise ValueError(f"{number} is not between {low} and {high}")
         return number
 
-    return BeforeValidator(check)
+    return Checked(check, plain=Annotated[int, Field(ge=low, le=high)])
 
 
-def matching(pattern: str, meaning: str) -> BeforeValidator:
+def matching(pattern: str, meaning: str) -> Checked:
     compiled = re.compile(pattern)
 
     def check(value: object) -> str:
@@ -53,19 +61,19 @@ def matching(pattern: str, meaning: str) -> BeforeValidator:
             raise ValueError(f"{quoted(text)} is not {meaning}")
         return text
 
-    return BeforeValidator(check)
+    return Checked(check, plain=Annotated[str, Field(pattern=f"^(?:{pattern})$", description=meaning)])
 
 
-def one_of(*known: str) -> BeforeValidator:
+def one_of(*known: str) -> Checked:
     def check(value: object) -> str:
         if (text := text_of(value)) not in known:
             raise ValueError(f"{quoted(text)} is none of {', '.join(known)}{did_you_mean(text, known)}")
         return text
 
-    return BeforeValidator(check)
+    return Checked(check, plain=Literal[known])
 
 
-def printed(low: int, high: int) -> BeforeValidator:
+def printed(low: int, high: int) -> Checked:
     """Text for people, that many characters of it, on one line."""
 
     def check(value: object) -> str:
@@ -77,7 +85,7 @@ def printed(low: int, high: int) -> BeforeValidator:
             raise ValueError(f"{quoted(text)} begins or ends with a space")
         return text
 
-    return BeforeValidator(check)
+    return Checked(check, plain=Annotated[str, Field(min_length=low, max_length=high)])
 
 
 def _flag(value: object) -> bool:
@@ -200,15 +208,15 @@ KINDS = ("group", "menu", "voicemail", "sip", "ai_agent", "dialplan", "hangup")
 
 Text = Annotated[str, BeforeValidator(text_of)]
 Name = Annotated[str, printed(1, 64)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[bool, Checked(_flag, plain=bool)]
 Media = Annotated[Text, AfterValidator(_media)]
 Place = Annotated[str, printed(1, 300), AfterValidator(_destination)]
 PlaceOrBack = Annotated[str, printed(1, 300), AfterValidator(_destination_or_back)]
 SpokenText = Annotated[Text, AfterValidator(_spoken)]
-Host = Annotated[str, BeforeValidator(_host)]
+Host = Annotated[str, Checked(_host, plain=Annotated[str, Field(min_length=1, max_length=255)])]
 TimeZone = Annotated[Text, AfterValidator(_time_zone)]
 Day = Annotated[Text, AfterValidator(_day)]
-Hours = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_hours)]
-Holiday = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_holiday)]
+Hours = Annotated[tuple[tuple[str, str], ...], Checked(_hours, plain=Annotated[str, Field(max_length=100)])]
+Holiday = Annotated[tuple[tuple[str, str], ...], Checked(_holiday, plain=Annotated[str, Field(max_length=100)])]
 Weekday = Annotated[str, one_of(*WEEKDAYS)]
 Incoming = Annotated[str, one_of("agent_group", "ivr", "ai_agent")]

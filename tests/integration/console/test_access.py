@@ -5,6 +5,8 @@ import re
 import pytest
 
 from ari_app.console.access import Page
+from ari_app.console.api.operations import PREFIX
+from ari_app.console.api.routing import DOCUMENT, operations
 from ari_app.console.keys import TABLE
 from ari_app.console.pages import table
 from ari_app.store.console.users import Role
@@ -27,6 +29,7 @@ def test_every_page_says_who_may_see_it() -> None:
 
 async def test_the_table_has_every_route_of_the_server(desk: Desk) -> None:
     known = {(page.method, page.path.replace(":.+}", "}")) for page in desk.app[TABLE].pages}
+    known |= {(one.method, PREFIX + one.path) for one in operations()} | {("GET", DOCUMENT)}
     served = {
         (route.method, route.resource.canonical)
         for route in desk.app.router.routes()

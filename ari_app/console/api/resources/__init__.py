@@ -1,0 +1,1 @@
+"""What the API has, by subject; the same stores as the pages, and the same rules."""
