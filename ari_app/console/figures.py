@@ -2,15 +2,15 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ari_app.console.charts import Series
 from ari_app.console.reporting import Days
-from ari_app.store.agent_days import AgentDay
-from ari_app.store.record_charts import HourOfStatus, ServiceLevel
+from ari_app.store.group_figures import GroupFigures, GroupRow
+from ari_app.store.record_charts import HourOfStatus
 from ari_app.store.record_filters import STATUSES
 
 #: Up to so many days are shown by the hour.
@@ -76,91 +76,25 @@ def coloured(counts: dict[str, list[int]]) -> list[Series]:
 
 
 @dataclass(frozen=True)
-class GroupFigures:
-    """A group in a stretch of time, or several groups together. Seconds are sums."""
-
-    calls: int = 0
-    answered: int = 0
-    in_time: int = 0
-    abandoned: int = 0
-    missed: int = 0
-    passed_on: int = 0
-    wait_seconds: float = 0.0
-    handle_seconds: float = 0.0
-
-    def with_hour(self, hour: ServiceLevel) -> "GroupFigures":
-        return GroupFigures(
-            self.calls + hour.calls,
-            self.answered + hour.answered,
-            self.in_time + hour.answered_in_time,
-            self.abandoned + hour.abandoned,
-            self.missed + hour.missed,
-            self.passed_on + hour.passed_on,
-            self.wait_seconds + (hour.average_wait_seconds or 0) * hour.answered,
-            self.handle_seconds + (hour.average_handle_seconds or 0) * hour.answered,
-        )
-
-    @property
-    def service_level(self) -> float | None:
-        """Answered in time of those that the group kept, per cent."""
-        kept = self.calls - self.passed_on
-        return 100 * self.in_time / kept if kept else None
-
-    @property
-    def average_wait(self) -> float | None:
-        return self.wait_seconds / self.answered if self.answered else None
-
-    @property
-    def average_handle(self) -> float | None:
-        return self.handle_seconds / self.answered if self.answered else None
-
-
-@dataclass(frozen=True)
 class GroupTable:
     levels: list[float | None]
     "Of all groups together, in each bucket."
     rows: list[tuple[str, str, GroupFigures]]
     "Bucket's label, group, figures; where there were calls."
+    groups: dict[str, GroupFigures]
+    "Of the whole time."
     all: GroupFigures
 
 
-def of_groups(buckets: Buckets, hours: Sequence[ServiceLevel]) -> GroupTable:
-    each: dict[tuple[int, str], GroupFigures] = defaultdict(GroupFigures)
+def of_groups(buckets: Buckets, found: Iterable[GroupRow]) -> GroupTable:
+    """Rows are in the order of time."""
     together = [GroupFigures() for _ in buckets.starts]
-    everything = GroupFigures()
-    for hour in hours:
-        place = buckets.index(hour.hour)
-        if place >= 0:
-            each[place, hour.group_name] = each[place, hour.group_name].with_hour(hour)
-            together[place] = together[place].with_hour(hour)
-            everything = everything.with_hour(hour)
-    rows = [(buckets.labels[place], group, figures) for (place, group), figures in sorted(each.items(), key=_place)]
-    return GroupTable([figures.service_level for figures in together], rows, everything)
-
-
-def _place(item: tuple[tuple[int, str], GroupFigures]) -> tuple[int, str]:
-    return item[0]
-
-
-def summed(days: Iterable[AgentDay]) -> list[AgentDay]:
-    """One row for each agent, with the sums of all days; the day is the first one."""
-    found: dict[str, AgentDay] = {}
-    for day in days:
-        before = found.get(day.agent)
-        found[day.agent] = day if before is None else _together(before, day)
-    return [found[agent] for agent in sorted(found)]
-
-
-def _together(one: AgentDay, other: AgentDay) -> AgentDay:
-    names = ("offers", "answered", "rejected", "missed", "calls_taken", "calls_made", "calls_made_answered")
-    sums = {name: getattr(one, name) + getattr(other, name) for name in names}
-    talked = sums["calls_taken"] + sums["calls_made_answered"]
-    talk = one.talk_seconds + other.talk_seconds
-    return replace(
-        one,
-        day=min(one.day, other.day),
-        talk_seconds=talk,
-        hold_seconds=one.hold_seconds + other.hold_seconds,
-        average_talk_seconds=talk / talked if talked else None,
-        **sums,
-    )
+    groups: dict[str, GroupFigures] = defaultdict(GroupFigures)
+    rows = []
+    for row in found:
+        if (place := buckets.index(row.start)) >= 0:
+            together[place] += row.figures
+            groups[row.group] += row.figures
+            rows.append((buckets.labels[place], row.group, row.figures))
+    levels = [figures.service_level for figures in together]
+    return GroupTable(levels, rows, {name: groups[name] for name in sorted(groups)}, sum(together, GroupFigures()))

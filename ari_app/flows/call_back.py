@@ -19,6 +19,7 @@ from ari_app.flows.entrance import now
 from ari_app.flows.facts import WANTED
 from ari_app.flows.legs import CallerLeg
 from ari_app.flows.ringing import CHANNEL_SECONDS, DIAL_RESERVE
+from ari_app.flows.worker import keep_working
 from ari_app.store.call_requests import CallRequest, CallRequestStore
 from ari_app.store.database import StoreError
 
@@ -61,22 +62,10 @@ class CallBack:
     async def run(self) -> None:
         """Take requests until cancelled; those on the way end with it."""
         async with asyncio.TaskGroup() as group:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._store.tidy(PATIENCE_SECONDS)
-                    await self._look_round(group)
-                except StoreError as error:
-                    logger.error("calls that are wanted have to wait: %s", error)
-                except Exception:
-                    logger.exception("calls that are wanted have to wait: a fault of ours")
-                try:
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await keep_working("calls that are wanted", partial(self._look_round, group), self._wake, LOOK_SECONDS)
 
     async def _look_round(self, group: asyncio.TaskGroup) -> None:
+        await self._store.tidy(PATIENCE_SECONDS)
         waiting = await self._store.waiting()
         clock = asyncio.get_running_loop().time
         known = {request.id for request in waiting}

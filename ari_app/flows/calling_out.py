@@ -26,6 +26,7 @@ from ari_app.flows.legs import CallerLeg
 from ari_app.flows.outgoing import Begun, OutgoingCall, Switchroom
 from ari_app.flows.settlement import settle_due
 from ari_app.flows.visit import Services, Visit
+from ari_app.flows.worker import keep_working
 from ari_app.store.database import StoreError
 
 logger = logging.getLogger(__name__)
@@ -108,19 +109,10 @@ class CallingOut:
 
     async def settle(self) -> None:
         """Settle the accounts of calls that are over, for ever; also those that a predecessor left."""
-        while True:
-            self._unsettled.clear()
-            try:
-                await settle_due(self.room.billing)
-            except StoreError as error:
-                logger.error("calls are not settled for now: %s", error)
-            except Exception:
-                logger.exception("calls are not settled for now: a fault of ours")
-            try:
-                async with asyncio.timeout(SETTLE_SECONDS):
-                    await self._unsettled.wait()
-            except TimeoutError:
-                continue
+        await keep_working("accounts of calls", self._settle_due, self._unsettled, SETTLE_SECONDS)
+
+    async def _settle_due(self) -> None:
+        await settle_due(self.room.billing)
 
     async def _agent_at(self, endpoint: str) -> Agent | None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiosmtplib
 
 from ari_app.config import MailConfig
-from ari_app.store.database import StoreError
+from ari_app.flows.worker import keep_working
 from ari_app.store.letters import Letter, LetterStore
 from ari_app.store.voicemails import Voicemail
 
@@ -41,21 +41,13 @@ class Mailer:
 
     async def run(self) -> None:
         """Send what is due, until cancelled."""
-        while True:
-            self._wake.clear()
-            pause = LOOK_SECONDS
-            try:
-                while (letter := await self._letters.take()) is not None:
-                    await self._try(letter)
-                if (due := await self._letters.next_in()) is not None:
-                    pause = min(pause, due)
-            except StoreError as error:
-                logger.warning("letters wait for PostgreSQL: %s", error)
-            try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+        await keep_working("letters", self._send_due, self._wake, LOOK_SECONDS)
+
+    async def _send_due(self) -> float | None:
+        """In how many seconds the next one is due. Raises StoreError."""
+        while (letter := await self._letters.take()) is not None:
+            await self._try(letter)
+        return await self._letters.next_in()
 
     async def _try(self, letter: Letter) -> None:
         """Raises StoreError."""

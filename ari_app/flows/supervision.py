@@ -8,11 +8,13 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 from ari_app.calls.call import State
 from ari_app.flows.facts import WANTED, Facts
 from ari_app.flows.supervisor import CannotJoin, Supervisor
 from ari_app.flows.visit import Visit
+from ari_app.flows.worker import keep_working
 from ari_app.store.database import StoreError
 from ari_app.store.orders import Order, OrderStore
 from ari_app.store.outgoing import OutgoingStore
@@ -42,21 +44,14 @@ class Supervision:
     async def run(self) -> None:
         """Take orders until cancelled; those on the way end with it."""
         async with asyncio.TaskGroup() as group:
-            while True:
-                self._wake.clear()
-                try:
-                    await self._store.tidy(PATIENCE_SECONDS)
-                    for order in await self._store.waiting():
-                        visit = self._find(order.call_id)
-                        if visit is not None and await self._store.take(order.id):
-                            group.create_task(self._serve(order, visit), name=f"order-{order.id}")
-                except StoreError as error:
-                    logger.error("no order of a supervisor can be taken for now: %s", error)
-                try:
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._wake.wait()
-                except TimeoutError:
-                    continue
+            await keep_working("orders of supervisors", partial(self._look_round, group), self._wake, LOOK_SECONDS)
+
+    async def _look_round(self, group: asyncio.TaskGroup) -> None:
+        await self._store.tidy(PATIENCE_SECONDS)
+        for order in await self._store.waiting():
+            visit = self._find(order.call_id)
+            if visit is not None and await self._store.take(order.id):
+                group.create_task(self._serve(order, visit), name=f"order-{order.id}")
 
     async def _serve(self, order: Order, visit: Visit) -> None:
         """One order. Nothing that goes wrong in it leaves this."""

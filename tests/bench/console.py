@@ -1,6 +1,7 @@
 """How heavy the console's pages are, and how long they take, with a business of size on loopback.
 
-A real console process on a real PostgreSQL: 40 numbers, 300 agents in 30 groups, 20 menus, 5000 lines of audit. Weight
+A real console process on a real PostgreSQL: 40 numbers, 300 agents in 30 groups, 20 menus, 5000 lines of audit,
+100 000 calls in 90 days. Weight
 is page, style, script and icons as they travel; the time is until the last byte. Ends with 1 when a bound of the
 project is passed.
 """
@@ -10,6 +11,7 @@ import re
 import statistics
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
@@ -26,9 +28,11 @@ from ari_app.store.configuration import examine
 from ari_app.store.configuration.transfer import carry_in
 from ari_app.store.migrate import migrate
 
-NUMBERS, AGENTS, GROUPS, MENUS, AUDITED = 40, 300, 30, 20, 5000
+NUMBERS, AGENTS, GROUPS, MENUS, AUDITED, CALLS = 40, 300, 30, 20, 5000, 100_000
 VISITS = 15
 MOST_KB, MOST_MS = 150, 150
+#: Charts of many days are reports: the bound is that of a report in SQL.
+MOST_REPORT_MS = 300
 
 PATHS = (
     "/channels",
@@ -44,7 +48,31 @@ PATHS = (
     "/money",
     "/users",
     "/audit",
+    "/reports/records",
+    "/reports/records?group=Group%2001&status=Missed",
+    "/reports/records?sort=talk",
+    "/reports/records/bench.1",
+    "/reports/charts",
+    f"/reports/charts?since={datetime.now(UTC).date() - timedelta(days=29)}",
+    "/reports/voicemail",
+    "/reports/reconciliation",
 )
+
+#: Loaded around the triggers, and made into records afterwards, as an old table would be.
+HISTORY = """
+ALTER TABLE pbx.calls DISABLE TRIGGER USER;
+INSERT INTO pbx.calls (id, linkedid, channel_type, direction, number, caller_number, caller_name, state, status,
+                       ended_by, reason, agent_id, received_at, queued_at, connected_at, ended_at, path)
+SELECT md5('call' || n)::uuid, 'bench.' || n, CASE n % 3 WHEN 0 THEN 'Voice' ELSE 'WhatsApp Call' END, 'inbound',
+       '493000000' || lpad((n % 40)::text, 4, '0'), '49151' || lpad(n::text, 8, '0'), 'Caller ' || n, 'ended',
+       CASE n % 5 WHEN 0 THEN 'Missed' ELSE 'Answered' END, 'user', 'the caller hung up',
+       CASE WHEN n % 5 > 0 THEN (SELECT ids[1 + n % 300] FROM (SELECT array_agg(id) AS ids FROM pbx.agents) a) END,
+       at, at, CASE n % 5 WHEN 0 THEN NULL ELSE at + n % 40 * interval '1 s' END, at + (40 + n % 600) * interval '1 s',
+       ARRAY['group:Group ' || lpad((n % 30)::text, 2, '0')]
+  FROM (SELECT n, now() - interval '1 hour' - n * interval '77 s' AS at FROM generate_series(1, {calls}) n) s;
+ALTER TABLE pbx.calls ENABLE TRIGGER USER;
+INSERT INTO reports.dirty (linkedid) SELECT linkedid FROM pbx.calls;
+"""
 
 
 def configuration() -> bytes:
@@ -89,6 +117,10 @@ async def fill(dsn: str, login: ConsoleLogin) -> None:
             """,
             AUDITED,
         )
+        await connection.execute(HISTORY.format(calls=CALLS))
+        while await connection.fetchval("SELECT reports.refresh(5000)"):
+            pass
+        await connection.execute("ANALYZE")
     finally:
         await connection.close()
 
@@ -140,8 +172,8 @@ async def measure(base: str, login: ConsoleLogin) -> int:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser:
         first, text = await visit(browser, base, "/sign-in")
         weight = await weigh(browser, base, text)
-        print(f"{'page':<36}{'kB':>8}{'first ms':>10}{'median ms':>11}")
-        print(f"{'/sign-in':<36}{weight:>8.1f}{first:>10.1f}")
+        print(f"{'page':<50}{'kB':>8}{'first ms':>10}{'median ms':>11}")
+        print(f"{'/sign-in':<50}{weight:>8.1f}{first:>10.1f}")
         passed += [first <= MOST_MS, weight <= MOST_KB]
         token = re.search(r'name="token" value="([^"]+)"', text)
         assert token
@@ -152,9 +184,10 @@ async def measure(base: str, login: ConsoleLogin) -> int:
             first, text = await visit(browser, base, path)
             times = [(await visit(browser, base, path))[0] for _ in range(VISITS)]
             weight = await weigh(browser, base, text)
-            print(f"{path:<36}{weight:>8.1f}{first:>10.1f}{statistics.median(times):>11.1f}")
-            passed += [first <= MOST_MS, weight <= MOST_KB]
-    print(f"bounds: {MOST_KB} kB without media, {MOST_MS} ms: {'kept' if all(passed) else 'PASSED'}")
+            print(f"{path:<50}{weight:>8.1f}{first:>10.1f}{statistics.median(times):>11.1f}")
+            passed += [first <= (MOST_REPORT_MS if "charts?" in path else MOST_MS), weight <= MOST_KB]
+    verdict = "kept" if all(passed) else "PASSED"
+    print(f"bounds: {MOST_KB} kB without media, {MOST_MS} ms, {MOST_REPORT_MS} ms for charts of many days: {verdict}")
     return 0 if all(passed) else 1
 
 

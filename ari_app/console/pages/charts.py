@@ -2,20 +2,23 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
 from ari_app.console.access import REPORTERS, NavItem, Routes
 from ari_app.console.charts import HALF_WIDTH, Chart, Series, percentages, side_by_side, stacked
-from ari_app.console.figures import DAYS_BY_HOUR, Buckets, by_status, coloured, of_groups, summed
+from ari_app.console.figures import Buckets, by_status, coloured, of_groups
 from ari_app.console.keys import STORES
 from ari_app.console.pages.records import offered
 from ari_app.console.reporting import Chosen, Days, chosen_of
 from ari_app.console.responses import page
 from ari_app.store import record_charts
 from ari_app.store.agent_days import agent_days
+from ari_app.store.group_figures import group_figures
 from ari_app.store.record_charts import WaitClass
+from ari_app.store.record_filters import Scope
 
 routes = Routes()
 NAVIGATION = (NavItem("Reports: Voice", "Charts", "/reports/charts", "charts"),)
@@ -24,7 +27,7 @@ NAVIGATION = (NavItem("Reports: Voice", "Charts", "/reports/charts", "charts"),)
 MOST_DAYS = 92
 
 #: Rows of a table; the rest is in PostgreSQL.
-MOST_ROWS = 200
+MOST_ROWS = 60
 
 #: Days back from today, and how many.
 SHORTCUTS = (("Today", 0, 1), ("Yesterday", 1, 1), ("7 days", 6, 7), ("30 days", 29, 30))
@@ -43,15 +46,17 @@ async def index(request: web.Request) -> web.StreamResponse:
     groups = chosen.values["group"] or (None if scope is None else list(scope.groups))
     if scope is not None and groups is not None:
         groups = [group for group in groups if group in scope.groups]
+    team = Scope((), groups) if chosen.values["group"] and groups is not None else scope
+    buckets = Buckets.of(days)
     # One after the other: other pages need connections too.
     hours = await record_charts.by_hour(database, filters, days.zone)
     waits = await record_charts.wait_distribution(database, filters)
     totals = await record_charts.totals(database, filters)
-    levels = await record_charts.service_levels(database, days.since, days.until, days.zone, groups)
-    agents = await agent_days(database, days.first, days.last, days.zone, scope)
-    buckets = Buckets.of(days)
-    counts, table = by_status(buckets, hours), of_groups(buckets, levels)
-    by_day = (days.last - days.first).days < DAYS_BY_HOUR
+    step: Literal["hour", "day"] = "day" if buckets.are_days else "hour"
+    teams = await group_figures(database, days.since, days.until, days.zone, step, groups)
+    each_day = not buckets.are_days
+    agents = await agent_days(database, days.first, days.last, days.zone, team, each_day=each_day, limit=MOST_ROWS + 1)
+    counts, table = by_status(buckets, hours), of_groups(buckets, teams)
     return page(
         request,
         "charts/index.html",
@@ -66,8 +71,8 @@ async def index(request: web.Request) -> web.StreamResponse:
         waits=waits,
         wait_labels=_wait_labels(waits),
         wait=_wait_chart(waits),
-        rows=agents if by_day else summed(agents),
-        agents_by_day=by_day,
+        rows=agents,
+        agents_by_day=each_day,
         most_rows=MOST_ROWS,
         **await offered(request, chosen),
     )

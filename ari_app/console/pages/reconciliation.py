@@ -11,7 +11,7 @@ from ari_app.console.reporting import Days, days_of
 from ari_app.console.responses import page
 from ari_app.console.sheets import Sheet
 from ari_app.store.console.users import Role
-from ari_app.store.reconciliation import LIMIT, reconcile
+from ari_app.store.reconciliation import reconcile
 from ari_app.store.record_export import export_reconciliation
 from ari_app.store.record_filters import Filters
 
@@ -24,18 +24,21 @@ READERS = frozenset({Role.ADMINISTRATOR, Role.REPORTING})
 #: Unless the reader says otherwise.
 DAYS = 7
 
+#: The CSV has all.
+MOST_ROWS = 100
+
 
 @routes.get("/reports/reconciliation", roles=READERS)
 async def index(request: web.Request) -> web.StreamResponse:
     days, database = days_of(request), request.app[STORES].database
     since, until = _range(days)
-    found = await reconcile(database, since, until, LIMIT)
+    found = await reconcile(database, since, until, MOST_ROWS + 1)
     return page(
         request,
         "reconciliation/index.html",
-        findings=found,
-        kinds=Counter(finding.kind for finding in found).most_common(),
-        is_cut=len(found) == LIMIT,
+        findings=found[:MOST_ROWS],
+        kinds=Counter(finding.kind for finding in found[:MOST_ROWS]).most_common(),
+        is_cut=len(found) > MOST_ROWS,
         days=days,
         default_days=DAYS,
     )

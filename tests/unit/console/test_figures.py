@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ari_app.console.charts import HALF_WIDTH, HEIGHT, LEFT, TOP, WIDTH, Series, percentages, side_by_side, stacked
 from ari_app.console.figures import Buckets, by_status, coloured, of_groups
 from ari_app.console.reporting import Days
-from ari_app.store.record_charts import HourOfStatus, ServiceLevel
+from ari_app.store.group_figures import GroupFigures, GroupRow
+from ari_app.store.record_charts import HourOfStatus
 from ari_app.store.record_filters import STATUSES
 
 ZONES = st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Australia/Lord_Howe"])
@@ -36,8 +37,12 @@ def test_every_hour_is_in_one_bucket(days: Days, data: st.DataObject) -> None:
     counts = by_status(buckets, hours)
     assert sum(map(sum, counts.values())) == sum(hour.calls for hour in hours)
     assert sum(sum(one.values) for one in coloured(counts)) == sum(hour.calls for hour in hours)
-    levels = [ServiceLevel(hour.hour, "Sales", hour.calls, hour.calls, 0, 0, 0, 0.0, 3.0, 9.0, 0) for hour in hours]
-    table = of_groups(buckets, levels)
+    rows = [
+        GroupRow(hour.hour, hour.status, GroupFigures(hour.calls, hour.calls, wait_seconds=3.0 * hour.calls))
+        for hour in hours
+    ]
+    table = of_groups(buckets, rows)
+    assert sum(figures.calls for figures in table.groups.values()) == table.all.calls
     assert table.all.calls == sum(figures.calls for _, _, figures in table.rows) == sum(hour.calls for hour in hours)
     assert table.all.average_wait is None or abs(table.all.average_wait - 3) < 1e-9
 

@@ -5,6 +5,7 @@ import json
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
@@ -109,7 +110,7 @@ class Live(Out):
 
 @operations.get("/agent-states", roles=AGENTS, answer=AgentStandings, summary="How agents stand just now")
 async def states(ask: Ask) -> BaseModel:
-    snapshot, _ = await ask.request.app[BOARD].now()
+    snapshot = await ask.request.app[BOARD].now()
     found = []
     for agent in snapshot.agents:
         if _sees(ask, agent):
@@ -185,7 +186,9 @@ async def invitations(ask: Ask) -> BaseModel:
 
 @operations.get("/live", roles=SUPERVISORS, answer=Live, summary="Who waits, who talks, how agents and groups do")
 async def live(ask: Ask) -> BaseModel:
-    snapshot, figures = await ask.request.app[BOARD].now()
+    board = ask.request.app[BOARD]
+    snapshot = await board.now()
+    figures = await board.figures(snapshot.at, ZoneInfo("UTC"))
     rows = rows_of(snapshot, figures, _scope(ask))
     return Live(
         at=snapshot.at,
@@ -219,7 +222,7 @@ def _reader(ask: Ask) -> Reader:
 
 async def _agent(ask: Ask, endpoint: str | None) -> LiveAgent:
     """Raises Problem: one that may not be seen is not there."""
-    snapshot, _ = await ask.request.app[BOARD].now()
+    snapshot = await ask.request.app[BOARD].now()
     for agent in snapshot.agents:
         wanted = agent.id == ask.user.agent_id if endpoint is None else agent.endpoint == endpoint
         if wanted and _sees(ask, agent):
