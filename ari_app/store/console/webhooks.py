@@ -246,8 +246,8 @@ class WebhookStore:
     async def put_off(self, due: Due, wait: timedelta) -> None:
         """It cannot be sent yet; that is no attempt."""
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_LATER, due.id, wait)
             await connection.execute(_RELEASE, due.webhook_id)
+            await connection.execute(_LATER, due.id, wait)
 
     async def next_in(self, busy: list[UUID]) -> float | None:
         """After how many s something is due for other systems than these; None: nothing is."""
@@ -268,8 +268,9 @@ class WebhookStore:
     ) -> None:
         fault = None if fault is None else fault[:_LONGEST_FAULT]
         async with self._database.connection() as connection, connection.transaction():
-            await connection.execute(_ATTEMPTED, due.id, state, status, fault, body, again)
+            # The system's row first, as whoever removes it locks them.
             await connection.execute(_RELEASE, due.webhook_id)
+            await connection.execute(_ATTEMPTED, due.id, state, status, fault, body, again)
 
 
 def _webhook(row: asyncpg.Record | None) -> Webhook:
