@@ -37,9 +37,8 @@ def two_words() -> Heard:
 
 
 def first_word_s(heard: Heard) -> float:
-    """How much of it was heard, s."""
-    begin, end = tone_spans(heard, 700)[0]
-    return end - begin
+    """How much of it was heard, s. A packet that is late on a busy machine splits it, and clips nothing."""
+    return sum(end - begin for begin, end in tone_spans(heard, 700, min_s=0.04))
 
 
 @pytest.mark.parametrize("trailing_ms", [0, 400])

@@ -4,6 +4,7 @@ The measured baseline is theirs alone: two phones, one Asterisk, no WhatsApp in 
 """
 
 import asyncio
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -47,7 +48,9 @@ def stack_options() -> StackOptions:
 
 @pytest.fixture
 def folder(stack: Stack, request: pytest.FixtureRequest) -> Path:
-    return stack.folder / str(request.node.name).translate({ord(letter): "-" for letter in "[]/ "})
+    """A new one for each try, since a phone does not write over what another one recorded."""
+    name = str(request.node.name).translate({ord(letter): "-" for letter in "[]/ "})
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=stack.folder))
 
 
 def account(stack: Stack, user: str, codec: Codec = "opus") -> SipAccount:
