@@ -4,13 +4,15 @@ import asyncio
 import logging
 import socket
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID
 
 from ari_app.ari import AriClient, AriError, Channel, Subscription
 from ari_app.ari.events import Reconnected, StasisStart
 from ari_app.calls.offer import SWITCH_CONGESTION, TEMPORARY_FAILURE
 from ari_app.config import Config
+from ari_app.flows.adoption import Adopted, Adoption
 from ari_app.flows.call_back import CallBack
 from ari_app.flows.calling_out import OUTBOUND, CallingOut
 from ari_app.flows.cleanup import cleaning_up
@@ -36,6 +38,7 @@ from ari_app.flows.supervisor import SUPERVISOR
 from ari_app.flows.target_health import TargetHealth
 from ari_app.flows.visit import Services, Visit, bridge_prefix
 from ari_app.store.admissions import AdmissionStore
+from ari_app.store.adoption import AdoptionStore
 from ari_app.store.agents import AgentStore
 from ari_app.store.billing import BillingStore
 from ari_app.store.call_requests import CallRequestStore
@@ -119,6 +122,8 @@ class Application:
         self._supervision = Supervision(
             OrderStore(self._database), OutgoingStore(self._database), self._facts, self._visit
         )
+        self._adoption = Adoption(self._services, AdoptionStore(self._database), node)
+        self._adopted: list[Adopted] = []
         self._calls: dict[UUID, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._served: OrderedDict[str, None] = OrderedDict()
@@ -136,7 +141,7 @@ class Application:
         """
         with self._ari.events(StasisStart, Reconnected) as events:
             async with self._database, self._ari, self._post:
-                await self._clear_leftovers(self._ari.left_behind)
+                await self._take_over(self._ari.left_behind)
                 async with self._exchange:
                     ready()
                     try:
@@ -170,6 +175,8 @@ class Application:
                 group.create_task(
                     DeviceKeeper(self._exchange.devices, DeviceStateStore(self._database)).run(), name="device-states"
                 )
+                for adopted in self._adopted:
+                    self._serve_in(group, self._go_on(adopted), adopted.visit.caller.id)
                 await self._listen(events, group)
         except* AriError as failures:
             failure = failures.exceptions[0]
@@ -203,11 +210,14 @@ class Application:
             logger.error("%d calls at once, no more are taken: %s is refused", len(self._tasks), channel.id)
             await self._hang_up([channel], SWITCH_CONGESTION)
         else:
-            self._remember(channel.id)
             serve = self._outgoing.dialled if start.args[:1] == [OUTBOUND] else self._serve
-            task = group.create_task(serve(start, channel), name=f"call-{channel.id}")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._serve_in(group, serve(start, channel), channel.id)
+
+    def _serve_in(self, group: asyncio.TaskGroup, call: Coroutine[Any, Any, None], channel_id: str) -> None:
+        self._remember(channel_id)
+        task = group.create_task(call, name=f"call-{channel_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, start: StasisStart, channel: Channel) -> None:
         """One call. Nothing that goes wrong in it leaves this task."""
@@ -244,15 +254,37 @@ class Application:
                 logger.warning("channel %s came while Asterisk was out of reach", channel.id)
                 await self._take_in(StasisStart(type="StasisStart", channel=channel.data, args=args), group)
 
-    async def _clear_leftovers(self, channels: list[Channel]) -> None:
-        """End what a predecessor left, in Asterisk and in the records. Raises AriError, StoreError."""
-        for channel in channels:
+    async def _take_over(self, channels: list[Channel]) -> None:
+        """Adopt what goes on of what a predecessor left, and end the rest, in Asterisk and in the records. Raises
+        AriError, StoreError.
+        """
+        prefix = bridge_prefix(self._ari.app)
+        bridges = [
+            bridge for bridge in await self._ari.bridges.list() if bridge.data and bridge.data.name.startswith(prefix)
+        ]
+        self._adopted = await self._adoption.find(channels, bridges)
+        kept = {channel for adopted in self._adopted for channel in adopted.channels}
+        over = [channel for channel in channels if channel.id not in kept]
+        for channel in over:
             logger.warning("channel %s was left by a predecessor: hung up", channel.id)
-        await self._hang_up(channels)
-        for bridge in await self._ari.bridges.list():
-            if bridge.data and bridge.data.name.startswith(bridge_prefix(self._ari.app)):
+        await self._hang_up(over)
+        for bridge in bridges:
+            if not any(adopted.visit.bridge is bridge for adopted in self._adopted):
                 await bridge.destroy()
-        await self._node.begin()
+        await self._node.begin([adopted.visit.call.id for adopted in self._adopted])
+
+    async def _go_on(self, adopted: Adopted) -> None:
+        """One adopted call. Nothing that goes wrong in it leaves this task."""
+        call = adopted.visit.call.id
+        self._calls[call] = adopted.visit
+        try:
+            await adopted.go_on()
+        except Exception:
+            logger.exception("call %s could not be taken over", call)
+        finally:
+            del self._calls[call]
+            self._exchange.forget(call)
+            adopted.visit.caller.close()
 
     async def _hang_up(self, channels: list[Channel], cause: int = TEMPORARY_FAILURE) -> None:
         for channel in channels:

@@ -193,6 +193,10 @@ class Exchange:
             if held.call == call:
                 self._release(Release(agent, call, Outcome.CANCELLED))
 
+    def hold(self, call: UUID, agent: UUID, group: str | None) -> None:
+        """This agent talks on this call since before we were here, and is reserved in PostgreSQL."""
+        self._held[agent] = Held(call, group or "")
+
     async def occupy(self, call: UUID, agent: UUID, group: str | None) -> bool:
         """Reserve an agent who calls out, until `talked` or `forget`; False for one with another call. StoreError."""
         if not await self._agents.occupy(agent, call):

@@ -82,7 +82,7 @@ async def _serve(visit: Visit) -> Ending:
         await visit.play_before_menu(visit.route.entry_prompt)
     else:
         await visit.play(visit.route.entry_prompt)
-    return await _follow(visit, first)
+    return await follow(visit, first)
 
 
 async def _answer(visit: Visit) -> None:
@@ -91,7 +91,7 @@ async def _answer(visit: Visit) -> None:
         await visit.caller.channel.answer()
 
 
-async def _follow(visit: Visit, destination: Destination) -> Ending:
+async def follow(visit: Visit, destination: Destination) -> Ending:
     """Go where each stage sends the caller, until one ends the call."""
     for _ in range(MAX_STEPS):
         await visit.step(str(destination))

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import uuid
+from collections.abc import Collection
+from uuid import UUID
 
 from ari_app.flows.entrance import now
 from ari_app.store.calls import CallStore
@@ -27,8 +29,10 @@ class Node:
         self._nodes = nodes
         self._calls = calls
 
-    async def begin(self) -> None:
-        """Take the name, and end in the records what a predecessor of that name left open. Raises StoreError."""
+    async def begin(self, adopted: Collection[UUID] = ()) -> None:
+        """Take the name, and end in the records what a predecessor of that name left open, but for adopted calls.
+        Raises StoreError.
+        """
         if await self._nodes.begin(self.name, self._run):
             logger.warning(
                 "another application called %s was here seconds ago. If it still runs, give each its own name: "
@@ -37,7 +41,7 @@ class Node:
             )
         count = 0
         for name in (self.name, ""):
-            count += await self._calls.end_left_by(name, "the application was restarted", now())
+            count += await self._calls.end_left_by(name, "the application was restarted", now(), adopted)
         if count:
             logger.warning("%d calls that a predecessor left open in the records are ended", count)
         await self._end_calls_of_the_absent()

@@ -92,6 +92,11 @@ class Ringing:
         """The agent and the caller were joined."""
         self.offer = self.offer.answered(now())
 
+    def take_over(self, offer: Offer, channel: Channel) -> None:
+        """It is one of a predecessor, whose agent talks on this channel; nothing is to be run."""
+        self._events.close()
+        self.offer, self.channel = offer, channel
+
     def lost(self) -> None:
         """The agent answered, but was gone before the caller could be joined."""
         self.offer = self.offer.failed(now(), f"{self.agent.name} hung up before the call was joined")

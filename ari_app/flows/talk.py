@@ -95,7 +95,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                 Event, timeout=look, where=partial(_changes, visit.caller.id, channel.id)
             )
         except TimeoutError:
-            if await _both_there(visit, channel):
+            if await both_there(visit, channel):
                 continue
             event = None
         match event:
@@ -118,7 +118,7 @@ async def talk_or_come_back(visit: Visit, channel: Channel, name: str) -> Ending
                 visit.other_side = channel
                 answered = event.channel.state == "Up"
                 await visit.other_side_changed()
-                if not (answered or await _both_there(visit, channel)):
+                if not (answered or await both_there(visit, channel)):
                     look = GONE_SECONDS  # it may have been over before we listened
             case _:
                 return ending.talked(EndedBy.AGENT, name) if answered else Unanswered(name)
@@ -152,7 +152,7 @@ async def _has_left(visit: Visit, channel: Channel) -> bool:
     return True
 
 
-async def _both_there(visit: Visit, channel: Channel) -> bool:
+async def both_there(visit: Visit, channel: Channel) -> bool:
     """Ask Asterisk; False when the agent is gone. Raises CallerLeft."""
     try:
         async with visit.caller.asking():

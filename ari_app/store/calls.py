@@ -3,8 +3,9 @@
 Each write is the whole row as it is now, so that a write that was lost is made good by the next one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from uuid import UUID
 
 import asyncpg
 
@@ -37,7 +38,7 @@ _END_CALLS = """
 UPDATE pbx.calls
    SET state = 'ended', status = CASE WHEN connected_at IS NULL THEN 'Failed' ELSE 'Answered' END,
        ended_by = 'system', reason = $1, ended_at = greatest($2, received_at, queued_at, connected_at)
- WHERE state <> 'ended' AND node = $3
+ WHERE state <> 'ended' AND node = $3 AND id <> ALL ($4::uuid[])
 RETURNING id
 """
 
@@ -63,11 +64,13 @@ class CallStore:
             for offer in offers:
                 await connection.execute(_SAVE_OFFER, *_offer_row(offer))
 
-    async def end_left_by(self, node: str, reason: str, at: datetime) -> int:
-        """End every call and offer of this node that is still open, for one that did not; return how many calls."""
+    async def end_left_by(self, node: str, reason: str, at: datetime, spared: Collection[UUID] = ()) -> int:
+        """End every call and offer of this node that is still open, for one that did not; return how many calls.
+        Offers end also of calls that are spared.
+        """
         async with self._database.connection() as connection, connection.transaction():
             await connection.execute(_END_OFFERS, reason, at, node)
-            rows: list[asyncpg.Record] = await connection.fetch(_END_CALLS, reason, at, node)
+            rows: list[asyncpg.Record] = await connection.fetch(_END_CALLS, reason, at, node, list(spared))
         return len(rows)
 
 

@@ -319,10 +319,11 @@ async def test_postgresql_going_away_does_not_hurt_a_call_and_its_record_comes_l
     await office.database.close()
 
 
-async def test_a_restarted_application_ends_what_a_killed_one_left(office: Office) -> None:
+async def test_a_restarted_application_ends_what_a_killed_one_left_and_it_cannot_adopt(office: Office) -> None:
     await office.agent_is("Local/answer@test-agents")
     async with office.caller() as caller:
         await office.record("connected")
+        await office.database.execute("UPDATE pbx.calls SET linkedid = 'of another call'")
         os.kill(office.stack.app.pid, signal.SIGKILL)
         await office.stack.app.wait()
         assert len(await office.ari.bridges.list()) == 1

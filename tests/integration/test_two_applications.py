@@ -176,6 +176,7 @@ async def test_agents_are_shared_and_each_application_ends_its_own_calls_only(st
         try:
             for whatsapp_id in ("wacid.stays", "wacid.goes"):
                 await office.record(whatsapp_id, "queued")
+            await office.database.execute("UPDATE pbx.calls SET linkedid = id::text")  # so that nothing can be adopted
             second.app.kill()
             await second.app.stop()
             await second.app.start()
