@@ -64,3 +64,5 @@ CREATE TRIGGER call_back AFTER UPDATE OF state ON whatsapp.permission_requests
 -- What a user who is called is known as.
 CREATE INDEX ON whatsapp.calls (user_number, received_at) WHERE user_name IS NOT NULL;
 CREATE INDEX ON whatsapp.calls (user_id, received_at) WHERE user_name IS NOT NULL;
+CREATE INDEX ON whatsapp.permissions (user_key);
+CREATE INDEX ON whatsapp.permissions (scoped_id) WHERE scoped_id IS NOT NULL;
