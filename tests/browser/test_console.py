@@ -196,7 +196,10 @@ async def test_light_or_dark_is_remembered(desk: Desk, pages: Pages) -> None:
     assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
 
 
-PAGES = ("channels", "channels/15550783881/voice", "groups/Sales", "ivr", "ivr/Welcome", "money", "users", "audit")
+PAGES = (
+    *("channels", "channels/15550783881/voice", "groups/Sales", "ivr", "ivr/Welcome", "money", "users", "audit"),
+    *("tokens", "webhooks", "webhooks/new", "api/v1/docs"),
+)
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,15 @@ ERRORS = {
     "method": "The address does not know this method.",
     "too_large": "The body is larger than is taken.",
     "media_type": "The body has another type than the operation takes.",
-    "invalid": "The body or a parameter is not as described; `errors` says which part.",
-    "refused": "It is against a rule, or against how things are now; `detail` says why, `errors` where.",
-    "outdated": "Somebody else has changed the entry since its `version`.",
+    "invalid": "The body or a parameter is not as described; errors says which part.",
+    "refused": "It is against a rule, or against how things are now; detail says why, errors where.",
+    "outdated": "Somebody else has changed the entry since its version.",
     "key_reused": "The Idempotency-Key belongs to another request.",
     "key_in_use": "A request with this Idempotency-Key is being done, or nobody knows whether it was: look before you "
     "ask with another key.",
     "too_many": "More requests than the token may make; Retry-After says in how many seconds there is room.",
     "unavailable": "PostgreSQL is away or too busy; the same request may well succeed later.",
-    "fault": "A fault of ours; `reference` is in the console's log.",
+    "fault": "A fault of ours; reference is in the console's log.",
 }
 
 
