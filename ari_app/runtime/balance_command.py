@@ -12,6 +12,7 @@ from ari_app.config import Config
 from ari_app.runtime.database_option import add_config, with_database
 from ari_app.runtime.tables import print_table
 from ari_app.store.billing import BillingStore
+from ari_app.store.console.audit import Actor, AuditStore, Entry
 from ari_app.store.database import Database
 
 #: Who it is for the ledger.
@@ -96,9 +97,14 @@ def _configure(options: argparse.Namespace, console: Console) -> int:
     settings = {name: value for name in names if (value := getattr(options, name)) is not None}
 
     async def work(database: Database, _: Config) -> int:
+        store = BillingStore(database)
+        before = await store.state()
         if settings:
-            await BillingStore(database).configure(**settings)
-        state = await BillingStore(database).state()
+            await store.configure(**settings)
+        state = await store.state()
+        old, new = ({name: getattr(side, name) for name in settings} for side in (before, state))
+        changes = Entry.of_change("billing", "outbound calls", old, new)
+        await AuditStore(database).add(Actor("asterisk-whatsapp balance configure"), *changes)
         table = Table(*names)
         table.add_row(*(str(getattr(state, name)) for name in names))
         print_table(table)

@@ -12,6 +12,7 @@ from ari_app.config import Config, ConfigError
 from ari_app.media.prompts import PromptError, PromptFolder, PromptLibrary
 from ari_app.runtime.errors import UnavailableError
 from ari_app.runtime.tables import print_table
+from ari_app.store.console.audit import Actor, AuditStore, Entry
 from ari_app.store.database import Database, StoreError
 from ari_app.store.prompts import Prompt, PromptStore
 
@@ -52,6 +53,7 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
     config = Config.load(options.config)
     async with Database(config.postgres.dsn.get_secret_value(), start_timeout=START_SECONDS) as database:
         library = PromptLibrary(PromptStore(database), PromptFolder(config.app.prompts_folder))
+        audit, actor = AuditStore(database), Actor(f"asterisk-whatsapp prompt {options.action}")
         match options.action:
             case "add" if str(options.file) == "-":
                 made = await library.add(options.name, sys.stdin.buffer)
@@ -65,9 +67,13 @@ async def _run(options: argparse.Namespace, console: Console) -> None:
                 _show(await library.list())
                 return
             case _:
-                await library.remove(options.name)
+                removed = await library.remove(options.name)
+                before = {"seconds": removed.seconds, "text": removed.spoken_text}
+                await audit.add(actor, Entry("removed", "prompt", options.name, before, None))
                 console.print(f"Removed prompt {options.name}.", markup=False)
                 return
+        after = {"seconds": round(made.seconds, 2), "text": made.spoken_text, "sha256": made.sha256[:16]}
+        await audit.add(actor, Entry("saved", "prompt", made.name, None, after))
     console.print(f"prompt:{made.name} is {made.seconds:.1f} s long, in {made.file}", markup=False, soft_wrap=True)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -11,12 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ari_app.calls.rates import EVERYWHERE, UNIT, Rate
+from ari_app.calls.rates import EVERYWHERE, UNIT, Rate, shown
 from ari_app.config import Config
 from ari_app.runtime.database_option import add_config, with_database
 from ari_app.runtime.errors import UnavailableError
 from ari_app.runtime.tables import print_table
 from ari_app.store.billing import BillingStore, Quoted
+from ari_app.store.console.audit import Actor, AuditStore, Entry
 from ari_app.store.database import Database
 
 MOST_RATES = 100_000
@@ -30,9 +32,9 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_config(rate)
     actions = rate.add_subparsers(required=True, metavar="list|set|import")
 
-    shown = actions.add_parser("list", help="show rates")
-    shown.add_argument("--number", help="of this business number only", type=_number)
-    shown.set_defaults(run=_list)
+    listed = actions.add_parser("list", help="show rates")
+    listed.add_argument("--number", help="of this business number only", type=_number)
+    listed.set_defaults(run=_list)
 
     one = actions.add_parser("set", help="set the rate of one destination; this is the number's quotation")
     one.add_argument("--number", required=True, type=_number, help="the business number that calls")
@@ -83,6 +85,14 @@ def _set(options: argparse.Namespace, console: Console) -> int:
             options.next,
         )
         await store.set_rates([Quoted(options.number, rate)])
+        after = {
+            "destination": rate.destination,
+            "price per minute": shown(rate.price_per_minute, rate.currency),
+            "pulses": [rate.first_pulse_seconds, rate.next_pulse_seconds],
+            "valid from": rate.valid_from,
+        }
+        actor = Actor("asterisk-whatsapp rate set")
+        await AuditStore(database).add(actor, Entry("added", "rate", options.number, None, after))
         console.print(
             f"Calls of {options.number} to {rate.destination}: {rate.price_per_minute} {rate.currency} a minute."
         )
@@ -96,6 +106,9 @@ def _import(options: argparse.Namespace, console: Console) -> int:
         store = BillingStore(database)
         quoted = list(read_rates(options.file, (await store.state()).currency, datetime.now(UTC)))
         await store.set_rates(quoted)
+        counts = Counter(item.number for item in quoted)
+        entries = [Entry("added", "rate", number, None, {"rates": count}) for number, count in counts.items()]
+        await AuditStore(database).add(Actor("asterisk-whatsapp rate import"), *entries)
         console.print(f"{len(quoted)} rates imported.")
         return 0
 

@@ -1,7 +1,8 @@
-"""`asterisk-whatsapp rate` and `balance` on a real database."""
+"""`asterisk-whatsapp rate` and `balance` on a real database, and what they and `prompt` leave in the audit."""
 
 import asyncio
 import sys
+import wave
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from rich.console import Console
 from ari_app.runtime import cli
 from ari_app.runtime.errors import UnavailableError
 from ari_app.runtime.settings import write_toml
+from ari_app.store.console.audit import Audited, AuditStore
+from ari_app.store.database import Database
 
 Command = Callable[..., "asyncio.Future[tuple[int, str]]"]
 
@@ -18,7 +21,8 @@ Command = Callable[..., "asyncio.Future[tuple[int, str]]"]
 @pytest.fixture
 def command(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     file = tmp_path / "app.toml"
-    write_toml(file, {"postgres": {"dsn": database}, "ari": {"username": "u", "password": "p"}})
+    app = {"prompts_folder": str(tmp_path)}
+    write_toml(file, {"postgres": {"dsn": database}, "ari": {"username": "u", "password": "p"}, "app": app})
 
     async def run(name: str, *arguments: str) -> tuple[int, str]:
         """Exit status, and all that was printed, in one line."""
@@ -101,3 +105,35 @@ async def test_rates_are_imported_all_or_none(command: Command, tmp_path: Path) 
         assert complaint in said
     _, listed = await command("rate", "list")
     assert "FR" not in listed
+
+
+async def test_what_commands_change_is_in_the_audit(command: Command, database: str, tmp_path: Path) -> None:
+    rates, sound = tmp_path / "rates.csv", tmp_path / "hello.wav"
+    rates.write_text("number,destination,price_per_minute\n4930123456,DE,0.01\n4930123456,*,0.02\n")
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(range(200)) * 80)
+    for arguments in (
+        ("balance", "configure", "--warn-seconds", "30"),
+        ("balance", "configure", "--warn-seconds", "30"),
+        ("rate", "set", "--number", "4930123456", "--to", "DE", "--price", "0.0103"),
+        ("rate", "import", str(rates)),
+        ("prompt", "add", "hello", str(sound)),
+        ("prompt", "remove", "hello"),
+        ("prompt", "remove", "hello"),
+        ("balance", "show"),
+    ):
+        await command(*arguments)
+
+    async with Database(database) as opened:
+        rows: list[Audited] = await AuditStore(opened).page()
+    assert [(row.actor.removeprefix("asterisk-whatsapp "), row.action, row.kind, row.subject) for row in rows] == [
+        ("prompt remove", "removed", "prompt", "hello"),
+        ("prompt add", "saved", "prompt", "hello"),
+        ("rate import", "added", "rate", "4930123456"),
+        ("rate set", "added", "rate", "4930123456"),
+        ("balance configure", "changed", "billing", "outbound calls"),
+    ]
+    assert rows[4].after == {"warn_seconds": 30}
+    assert rows[3].after["price per minute"] == "0.0103 USD"
+    assert rows[2].after == {"rates": 2}
