@@ -14,7 +14,10 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from ari_app.console.session import user_of
+from ari_app.store.console.messages import Groups
+from ari_app.store.console.report_choices import ReportChoiceStore
 from ari_app.store.console.users import Role, User
+from ari_app.store.database import Database
 from ari_app.store.record_filters import CHANNEL_TYPES, DIRECTIONS, STATUSES, Filters, Scope
 
 #: Written by the page's script: the reader's time zone.
@@ -34,6 +37,16 @@ def scope_of(user: User) -> Scope | None:
         case Role.SUPERVISOR:
             return Scope(own, user.groups)
     return Scope(own)
+
+
+async def message_groups(user: User, database: Database) -> Groups:
+    """Whose messages somebody may hear: an agent has those of the groups where the agent is a member."""
+    match user.role:
+        case Role.ADMINISTRATOR | Role.REPORTING:
+            return None
+        case Role.SUPERVISOR:
+            return user.groups
+    return () if user.agent_id is None else await ReportChoiceStore(database).groups_of(user.agent_id)
 
 
 @cache

@@ -8,14 +8,14 @@ from ari_app.console.api.document import document
 from ari_app.console.api.door import LIMIT, STRANGERS, WRONG_PER_MINUTE, guarded
 from ari_app.console.api.limits import Buckets
 from ari_app.console.api.operations import PREFIX, Operation
-from ari_app.console.api.resources import calls, configuration, money, people, prompts, webhooks, work
+from ari_app.console.api.resources import calls, configuration, money, people, prompts, voicemails, webhooks, work
 
 DOCUMENT = PREFIX + "/openapi.json"
 
 
 def operations() -> list[Operation]:
     """In the order of the document."""
-    subjects = (calls.operations, work.operations, *configuration.SECTIONS, prompts.operations)
+    subjects = (calls.operations, voicemails.operations, work.operations, *configuration.SECTIONS, prompts.operations)
     return [one for subject in (*subjects, money.operations, webhooks.operations, people.operations) for one in subject]
 
 

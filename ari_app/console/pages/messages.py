@@ -11,14 +11,12 @@ from aiohttp import web
 from ari_app.console.access import AGENTS, EVERYBODY, NavItem, Routes
 from ari_app.console.guard import form_of
 from ari_app.console.keys import FOLDERS, STORES
-from ari_app.console.reporting import LONGEST_TEXT, zone_of
+from ari_app.console.reporting import LONGEST_TEXT, message_groups, zone_of
 from ari_app.console.responses import page, see_other
 from ari_app.console.session import actor_of, user_of
 from ari_app.console.sounds import played, within
 from ari_app.store.console.choices import ChoiceStore
 from ari_app.store.console.messages import Groups, Message, MessageStore
-from ari_app.store.console.report_choices import ReportChoiceStore
-from ari_app.store.console.users import Role
 
 logger = logging.getLogger(__name__)
 
@@ -95,16 +93,7 @@ def _store(request: web.Request) -> MessageStore:
 
 
 async def _groups(request: web.Request) -> Groups:
-    """An agent has the messages of the groups where the agent is a member."""
-    user = user_of(request)
-    match user.role:
-        case Role.ADMINISTRATOR | Role.REPORTING:
-            return None
-        case Role.SUPERVISOR:
-            return user.groups
-    if user.agent_id is None:
-        return ()
-    return await ReportChoiceStore(request.app[STORES].database).groups_of(user.agent_id)
+    return await message_groups(user_of(request), request.app[STORES].database)
 
 
 async def _found(request: web.Request) -> Message:

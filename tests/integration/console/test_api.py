@@ -16,6 +16,7 @@ from ari_app.console.api.routing import operations
 from ari_app.store.console.users import Role
 from tests.integration.console.desk import Desk
 from tests.integration.console.floor import Floor
+from tests.integration.console.history import History
 from tests.integration.console.programs import program, stranger, token_of
 
 #: The role was let through: what was asked is not there, not understood, or done.
@@ -274,6 +275,35 @@ async def test_pages_of_records_go_on_where_the_last_one_ended(desk: Desk) -> No
         path = f"/calls?limit=2&sort=started_at&cursor={page['next']}" if page["next"] else ""
     assert found == calls
     await floor.clear()
+
+
+async def test_messages_are_listed_heard_and_marked_by_those_whose_groups_they_are_for(
+    desk: Desk, history: History
+) -> None:
+    administrator = await program(desk, Role.ADMINISTRATOR)
+    first = (await administrator("GET", "/voicemails?limit=1")).json
+    second = (await administrator("GET", f"/voicemails?limit=1&after={first['next']}")).json
+    assert {page["items"][0]["id"] for page in (first, second)} == {str(history.message), str(history.other_message)}
+    assert second["next"] is None
+    assert "file" not in first["items"][0]
+    assert (await administrator("GET", f"/voicemails?after={uuid.uuid4()}")).error == "invalid"
+
+    supervisor = await program(desk, Role.SUPERVISOR, groups=["Sales"])
+    (seen,) = (await supervisor("GET", "/voicemails")).json["items"]
+    assert (seen["id"], seen["group"], seen["heard_at"]) == (str(history.message), "Sales", None)
+    heard = await supervisor("GET", f"/voicemails/{history.message}/sound")
+    with wave.open(BytesIO(heard.content)) as sound:
+        assert sound.getnframes() == 16_000
+    marked = await supervisor("PATCH", f"/voicemails/{history.message}", {"heard": True})
+    assert marked.json["heard_at"] is not None
+    assert (await supervisor("GET", "/voicemails?new=true")).json["items"] == []
+    for method, path in (
+        ("GET", f"/voicemails/{history.other_message}/sound"),
+        ("PATCH", f"/voicemails/{history.other_message}"),
+    ):
+        assert (await supervisor(method, path, {"heard": True} if method == "PATCH" else None)).status == 404
+    agent = await program(desk, Role.AGENT)
+    assert (await agent("GET", "/voicemails")).json["items"] == []
 
 
 async def test_a_supervisor_sees_the_live_board_of_the_groups(desk: Desk) -> None:

@@ -14,10 +14,10 @@ from ari_app.console.access import EVERYBODY
 from ari_app.console.api.operations import Ask, In, Moment, Operations, Out, Whole
 from ari_app.console.api.problems import Part, Problem, not_found
 from ari_app.console.keys import FOLDERS
+from ari_app.console.reporting import scope_of
 from ari_app.console.sounds import played, within
 from ari_app.store import record_steps
-from ari_app.store.console.users import Role, User
-from ari_app.store.record_filters import CHANNEL_TYPES, DIRECTIONS, STATUSES, CursorError, Filters, Scope, Sort
+from ari_app.store.record_filters import CHANNEL_TYPES, DIRECTIONS, STATUSES, CursorError, Filters, Sort
 from ari_app.store.records import LARGEST_PAGE, PAGE_SIZE, Record, RecordStore
 
 operations = Operations("Calls")
@@ -72,17 +72,6 @@ CallPage = create_model(
 
 class CallSteps(Out):
     items: list[CallStep]
-
-
-def scope_of(user: User) -> Scope | None:
-    """Agents see their own calls, supervisors theirs and those of their groups, others all."""
-    own = () if user.agent_id is None else (user.agent_id,)
-    match user.role:
-        case Role.AGENT:
-            return Scope(own)
-        case Role.SUPERVISOR:
-            return Scope(own, user.groups)
-    return None
 
 
 @operations.get("/calls", roles=EVERYBODY, query=CallFilters, answer=CallPage, summary="Call records, page by page")
