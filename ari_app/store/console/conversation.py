@@ -33,7 +33,10 @@ SELECT c.id, c.direction, c.channel_type, c.number, c.caller_number, c.caller_na
           FROM pbx.offers o JOIN pbx.agents p ON p.id = o.agent_id
          WHERE o.call_id = c.id AND o.outcome IN ('missed', 'rejected'))::text AS offers,
        (SELECT v.seconds::float8 FROM pbx.voicemails v WHERE v.call_id = c.id
-         ORDER BY v.created_at LIMIT 1) AS voicemail
+         ORDER BY v.created_at LIMIT 1) AS voicemail,
+       (SELECT r.linkedid FROM reports.records r
+         WHERE r.linkedid = c.linkedid
+           AND ($2::uuid IS NULL AND $3::text[] IS NULL OR r.agent_id = $2 OR r.groups && $3)) AS record
   FROM pbx.calls c
   LEFT JOIN pbx.agents a ON a.id = c.agent_id
   LEFT JOIN pbx.call_notes n ON n.call_id = c.id
@@ -119,6 +122,8 @@ class PastCall:
     "Agents who missed or rejected it: name, outcome."
     voicemail: float | None
     "Length of the message that was left, s."
+    record: str | None
+    "Its key in the call records, if it is there and the reader may see it."
 
     @property
     def at(self) -> datetime:

@@ -123,6 +123,27 @@ async def test_agents_see_their_own_calls_only(desk: Desk, floor: Floor, agent: 
     assert "Stranger" not in (await unlinked.get(f"/desk?user={USER}")).text
 
 
+async def test_a_call_leads_to_its_record_where_the_reader_may_see_it(desk: Desk, floor: Floor, agent: Browser) -> None:
+    call = await floor.call(path=["group:Sales"])
+    link = f'href="/reports/records/{call}"'
+    await floor.talks(call, await floor.agent("Ada"))
+    assert link not in (await agent.get(f"/desk?user={USER}")).text
+    await floor.ends(call)
+    await desk.fetch(
+        "UPDATE pbx.calls SET received_at = now() - interval '1 minute', connected_at = now() - interval '1 minute', "
+        "ended_at = now() - interval '50 seconds' WHERE id = $1",
+        call,
+    )
+    while (await desk.fetch("SELECT reports.refresh() AS n"))[0]["n"]:
+        pass
+    assert link in (await agent.get(f"/desk?user={USER}")).text
+    assert (await agent.get(f"/reports/records/{call}")).status == 200
+    supervisor = await desk.signed_in(Role.SUPERVISOR, groups=("Sales",))
+    assert link in (await supervisor.get(f"/desk?user={USER}")).text
+    stranger = await desk.signed_in(Role.SUPERVISOR, groups=("Support",))
+    assert link not in (await stranger.get(f"/desk?user={USER}")).text
+
+
 async def test_pause_login_and_logout(desk: Desk, floor: Floor, agent: Browser) -> None:
     ada = await floor.agent("Ada")
 
